@@ -1,0 +1,102 @@
+# Boxy's errands. `make run` is all that a new user needs; `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV    ?= .venv
+PREFIX  ?= /usr/local
+UNITDIR ?= /etc/systemd/system
+PYTHON  ?=
+
+BIN      := $(abspath $(VENV))/bin
+PACKAGES := boxy_core boxyd boxy_cli boxy_tui
+SOURCES  := $(shell find $(PACKAGES) -name '*.py' 2>/dev/null)
+CHECKED  := $(PACKAGES) tests benchmarks
+FIND_PYTHON := PYTHON='$(PYTHON)' scripts/find-python
+PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Stamps: an errand is done again only when what it came from has changed.
+MADE     := $(VENV)/.made
+RUNNABLE := $(VENV)/.installed
+TESTABLE := $(VENV)/.installed-for-tests
+COMPILED := $(VENV)/.compiled
+
+.PHONY: help run check lint test unit test-cgroup2 bench install uninstall clean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+run: ## install what is needed, start the daemon if none runs, open the console
+	@python=$$($(FIND_PYTHON)); PYTHONDONTWRITEBYTECODE=1 "$$python" -m boxy_cli.up --check
+	@$(MAKE) --no-print-directory $(COMPILED)
+	@exec $(BIN)/python -m boxy_cli.up
+
+# ------------------------------------------------------------------ environment
+
+# A moved checkout or a removed interpreter leaves an environment that cannot start: made anew.
+ifneq ($(shell $(BIN)/python -c 'import sys; print(sys.prefix)' 2>/dev/null),$(abspath $(VENV)))
+.PHONY: $(MADE)
+endif
+
+$(MADE):
+	@python=$$($(FIND_PYTHON)); echo "Making $(VENV) with $$("$$python" --version) ..."; \
+	"$$python" -m venv --clear $(VENV)
+	@touch $@
+
+$(RUNNABLE): $(MADE) pyproject.toml
+	@echo "Installing Boxy into $(VENV) ..."
+	@$(PIP) install --editable . || { echo "boxy: pip could not install Boxy's libraries; its lines above say why (most often no network: set PIP_INDEX_URL or HTTPS_PROXY)." >&2; exit 1; }
+	@touch $@
+
+$(TESTABLE): $(RUNNABLE)
+	@echo "Installing the test tools into $(VENV) ..."
+	@$(PIP) install --editable '.[test]' || { echo "boxy: pip could not install the test tools; its lines above say why." >&2; exit 1; }
+	@touch $@
+
+# compileall writes even where PYTHONDONTWRITEBYTECODE keeps the interpreter from it: a start
+# from source alone takes the console about four times as long.
+$(COMPILED): $(RUNNABLE) $(SOURCES)
+	@$(BIN)/python -m compileall -q $(PACKAGES)
+	@touch $@
+
+# ------------------------------------------------------------------ checks
+
+check: lint ## the same as lint
+
+lint: $(TESTABLE) ## style, types and architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=. $(BIN)/lint-imports
+
+# Pure tests share the machine's cores; those that start daemons and boxes take turns, since
+# they watch the whole machine for what they leave behind.
+test: $(TESTABLE) $(COMPILED) lint ## everything that this machine can run
+	$(BIN)/python -m pytest tests/unit tests/tui -n auto --dist loadfile -q
+	$(BIN)/python -m pytest tests/integration tests/privileged tests/e2e --no-silent-skips -q
+	@if scripts/test-cgroup2 --available 2>/dev/null; then $(MAKE) --no-print-directory test-cgroup2; fi
+
+unit: $(TESTABLE) ## the pure tests, in seconds
+	$(BIN)/python -m pytest tests/unit -q
+
+test-cgroup2: $(TESTABLE) ## the cgroup tests in a virtual machine with cgroup v2 alone
+	@if [ ! -x scripts/test-cgroup2 ]; then echo "boxy: scripts/test-cgroup2 is not part of this checkout, so the cgroup v2 tests cannot run." >&2; exit 1; fi
+	scripts/test-cgroup2
+
+bench: $(COMPILED) ## measure Boxy beside its peers
+	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.lifecycle
+
+# ------------------------------------------------------------------ the system
+
+install: ## install for all users: PREFIX=/usr/local, with a systemd unit
+	@PREFIX='$(PREFIX)' UNITDIR='$(UNITDIR)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' packaging/install.sh
+
+uninstall: ## undo make install; boxes and images stay in /var/lib/boxy
+	@PREFIX='$(PREFIX)' UNITDIR='$(UNITDIR)' DESTDIR='$(DESTDIR)' packaging/uninstall.sh
+
+clean: ## remove the environment and every cache; running boxes are not touched
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache snapshot_report.html
+	find $(PACKAGES) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

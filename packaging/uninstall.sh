@@ -1,0 +1,18 @@
+#!/bin/bash
+# Undo packaging/install.sh. Boxes, images and the group stay: they are the user's.
+set -euo pipefail
+prefix=${PREFIX:-/usr/local} units=${UNITDIR:-/etc/systemd/system} dest=${DESTDIR:-}
+
+if [ -z "$dest" ] && [ "$(id -u)" -ne 0 ]; then
+    echo "boxy: uninstalling from $prefix needs root; say: sudo make uninstall." >&2
+    exit 1
+fi
+if [ -z "$dest" ] && [ -d /run/systemd/system ] && [ -e "$units/boxyd.service" ]; then
+    systemctl disable --now boxyd.socket boxyd.service || true
+fi
+rm -rf "$dest$prefix/lib/boxy"
+rm -f "$dest$prefix"/bin/{boxy,boxyd,boxy-tui} "$dest$units"/boxyd.{service,socket}
+if [ -z "$dest" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+
+echo "Boxy is gone from $dest$prefix. What it kept is still there; to remove that as well:"
+echo "  rm -rf /var/lib/boxy /run/boxy; groupdel boxy"

@@ -1,0 +1,1 @@
+"""What the tests share: probes, the leak checker, images, daemons, import contracts."""
