@@ -1,0 +1,282 @@
+"""The nouns of Boxy as plain data, and the table of a box's states.  Pure.
+
+Constraint: these structs *are* the wire format and the files on disk, so every field has a
+default or is required for good reason, unknown fields are refused by name, and units are in
+the docstrings.  The CLI does not import this module (it works on decoded JSON).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import msgspec
+
+from boxy_core.errors import InvalidRequest
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all models: immutable, keyword-only, strict about unknown fields."""
+
+
+class Status(StrEnum):
+    """Where a box is in its life; see `TRANSITIONS`."""
+
+    CREATED = "created"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    EXITED = "exited"
+    LOST = "lost"
+    REMOVING = "removing"
+
+
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.CREATED: frozenset({Status.STARTING, Status.REMOVING}),
+    Status.STARTING: frozenset({Status.RUNNING, Status.EXITED, Status.CREATED, Status.LOST}),
+    Status.RUNNING: frozenset({Status.PAUSED, Status.STOPPING, Status.EXITED, Status.LOST}),
+    Status.PAUSED: frozenset({Status.RUNNING, Status.STOPPING, Status.EXITED, Status.LOST}),
+    Status.STOPPING: frozenset({Status.EXITED, Status.LOST}),
+    Status.EXITED: frozenset({Status.STARTING, Status.REMOVING}),
+    Status.LOST: frozenset({Status.STARTING, Status.REMOVING}),
+    Status.REMOVING: frozenset(),
+}
+"""Every legal move of a box.  CREATED after STARTING: a start that failed is undone whole."""
+
+ALIVE = frozenset({Status.RUNNING, Status.PAUSED, Status.STOPPING})
+"""The states in which a box has processes."""
+
+
+class Limits(Model, frozen=True):
+    """Resource limits; `None` means no limit (for `pids`: the daemon's default, 4096)."""
+
+    memory: int | None = None
+    """bytes, at least 6 MiB"""
+    memory_swap: int | None = None
+    """bytes of memory plus swap; None: equal to `memory` (no swap)"""
+    cpus: float | None = None
+    """number of CPUs, 1.5 is one and a half"""
+    cpu_shares: int | None = None
+    """relative weight, 2 to 262144, the kernel's default is 1024"""
+    cpuset: str | None = None
+    """CPU list as in cpuset(7), "0-1,3" """
+    pids: int | None = None
+    """number of tasks, -1: no limit"""
+    io_weight: int | None = None
+    """relative weight, 10 to 1000"""
+
+
+class Mount(Model, frozen=True):
+    """A file or folder of the host shown in a box."""
+
+    source: str
+    target: str
+    read_only: bool = False
+
+
+class BoxSpec(Model, frozen=True):
+    """What the user asked for; kept as it was asked.  Empty or None: the image's own value."""
+
+    image: str
+    name: str | None = None
+    command: list[str] = []
+    entrypoint: list[str] | None = None
+    env: dict[str, str] = {}
+    workdir: str | None = None
+    user: str | None = None
+    hostname: str | None = None
+    labels: dict[str, str] = {}
+    tty: bool = False
+    stdin: bool = False
+    """keep the standard input open"""
+    auto_remove: bool = False
+    network: str = "none"
+    """"none": a network of its own with only loopback; "host": the host's"""
+    limits: Limits = Limits()
+    mounts: list[Mount] = []
+    read_only: bool = False
+    init: bool = False
+    """run a reaping PID 1 of ours above the command"""
+    cap_add: list[str] = []
+    cap_drop: list[str] = []
+    seccomp: str = "default"
+    """"default" or "unconfined" """
+    userns: str = "private"
+    """"private": an id range of its own; "host": none"""
+    stop_signal: str | None = None
+    stop_timeout: float | None = None
+    """seconds between the stop signal and SIGKILL; None: 10"""
+    rows: int = 24
+    cols: int = 80
+
+
+class Image(Model, frozen=True):
+    """A name for a configuration and a stack of layers, ready to run or known by its folder."""
+
+    name: str
+    id: str
+    """sha256:... over the configuration and its layers; "" while not unpacked"""
+    source: str
+    """the registry folder it comes from"""
+    layers: list[str] = []
+    """paths of unpacked directory trees, lowest first"""
+    env: dict[str, str] = {}
+    cmd: list[str] = []
+    entrypoint: list[str] = []
+    workdir: str = "/"
+    user: str = ""
+    labels: dict[str, str] = {}
+    stop_signal: str = "SIGTERM"
+    mounts: list[Mount] = []
+    """parts of the host that belong to the image (the `host` image's /usr)"""
+    size: int = 0
+    """bytes on disk, 0 while not unpacked"""
+    created: float = 0.0
+    """seconds since the epoch"""
+    ready: bool = False
+    """unpacked: a start copies nothing"""
+    description: str = ""
+    problem: str = ""
+    """why it cannot be used, "" if it can"""
+
+
+class ExitInfo(Model, frozen=True):
+    """How a box's main process ended; what the shim writes to exit.json."""
+
+    status: int
+    """0..255; 128 + signal if a signal ended it"""
+    signal: int = 0
+    oom: bool = False
+    started: float = 0.0
+    finished: float = 0.0
+    """seconds since the epoch"""
+
+
+class Box(Model, frozen=True):
+    """A box as the daemon tells of it: the answer of inspect, and an element of the list."""
+
+    id: str
+    """64 hexadecimal digits; folders and cgroups are named by the first 12"""
+    name: str
+    image: str
+    image_id: str = ""
+    spec: BoxSpec
+    args: list[str] = []
+    """the command line that PID 1 runs: entrypoint and command resolved"""
+    status: Status = Status.CREATED
+    created: float = 0.0
+    started: float = 0.0
+    finished: float = 0.0
+    """seconds since the epoch, 0: not yet"""
+    exit: ExitInfo | None = None
+    error: str = ""
+    """why the last start failed or why it is lost"""
+    pid: int = 0
+    """PID 1 of the box, as the host sees it; 0 when not alive"""
+    shim_pid: int = 0
+    restarts: int = 0
+    id_base: int = 0
+    """first host uid and gid of its 65536; 0: no user namespace"""
+    layers: list[str] = []
+    notices: list[str] = []
+    """what this host could not give it, one sentence each"""
+
+
+class ExecSpec(Model, frozen=True):
+    """A further command in a running box."""
+
+    command: list[str]
+    env: dict[str, str] = {}
+    workdir: str | None = None
+    user: str | None = None
+    tty: bool = False
+    stdin: bool = False
+    rows: int = 24
+    cols: int = 80
+
+
+class Stats(Model, frozen=True):
+    """One sample of a box's resources.
+
+    Counters grow; rates are the reader's arithmetic, except `cpu_percent`, worked out against
+    the sample before (100.0 is one full core).
+    """
+
+    id: str
+    time: float
+    """seconds since the epoch"""
+    cpu_percent: float = 0.0
+    cpu_usec: int = 0
+    """microseconds of CPU used since the start"""
+    throttled_usec: int = 0
+    memory: int = 0
+    """bytes in use without reclaimable page cache"""
+    memory_limit: int = 0
+    """bytes, 0: none"""
+    pids: int = 0
+    pids_limit: int = 0
+    io_read: int = 0
+    io_write: int = 0
+    """bytes since the start"""
+    net_rx: int = 0
+    net_tx: int = 0
+    """bytes since the start, loopback not counted"""
+    oom_kills: int = 0
+
+
+class Process(Model, frozen=True):
+    """A line of `boxy top`."""
+
+    pid: int
+    """as the host sees it"""
+    ppid: int
+    uid: int
+    """as the box sees it"""
+    state: str
+    cpu_seconds: float
+    rss: int
+    """bytes"""
+    started: float
+    command: str
+
+
+class Event(Model, frozen=True):
+    """Something that changed.  `cursor` grows by one with each event of a daemon's life."""
+
+    cursor: int
+    time: float
+    type: str
+    """box.created, box.started, box.exited, ... : docs/reference/events.md"""
+    id: str = ""
+    name: str = ""
+    data: dict[str, Any] = {}
+
+
+T = TypeVar("T")
+
+
+def decode(cls: type[T], data: bytes | str) -> T:
+    """Decode JSON strictly into `cls`.  Raises InvalidRequest naming the field that is wrong."""
+    try:
+        return msgspec.json.decode(data, type=cls)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"the request body is not what was expected: {error}") from None
+
+
+def convert(cls: type[T], data: object) -> T:
+    """Turn already decoded JSON into `cls`, as strictly as `decode`."""
+    try:
+        return msgspec.convert(data, type=cls)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"the data is not what was expected: {error}") from None
+
+
+def encode(model: object) -> bytes:
+    """The compact JSON of a model (or of a list or dict of models)."""
+    return msgspec.json.encode(model)
+
+
+def to_builtins(model: object) -> Any:
+    """The model as dicts, lists, strings and numbers."""
+    return msgspec.to_builtins(model)

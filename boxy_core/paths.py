@@ -1,0 +1,120 @@
+"""Every path that Boxy touches, in one frozen object.
+
+Constraint: on the start-up path of every `boxy` command; imports only `os`.  Every path can be
+moved by one option or one variable (BOXY_ROOT, BOXY_RUN, BOXY_SOCKET, BOXY_REGISTRY_PATH,
+BOXY_CGROUP), so that tests and several daemons live side by side.  Without root the defaults
+follow the XDG Base Directory Specification.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SHORT_ID = 12
+"""Folders, sockets and cgroups of a box bear this many digits of its id (sun_path has 108)."""
+
+
+class Paths:
+    """Where things are.
+
+    Attributes are absolute paths, except `cgroup`, which is relative to each hierarchy.
+    """
+
+    __slots__ = ("cgroup", "registry", "root", "run", "socket")
+
+    def __init__(
+        self, root: str, run: str, socket: str, registry: tuple[str, ...], cgroup: str
+    ) -> None:
+        set_ = object.__setattr__
+        set_(self, "root", os.path.abspath(root))
+        set_(self, "run", os.path.abspath(run))
+        set_(self, "socket", os.path.abspath(socket))
+        set_(self, "registry", tuple(os.path.abspath(folder) for folder in registry))
+        set_(self, "cgroup", cgroup.strip("/"))
+
+    root: str
+    run: str
+    socket: str
+    registry: tuple[str, ...]
+    cgroup: str
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("Paths is frozen")
+
+    @property
+    def layers(self) -> str:
+        """Unpacked layers by digest, shared by all boxes."""
+        return self.root + "/layers"
+
+    @property
+    def images(self) -> str:
+        """Records of the images that have been unpacked."""
+        return self.root + "/images"
+
+    @property
+    def boxes(self) -> str:
+        """One folder for each box."""
+        return self.root + "/boxes"
+
+    def box(self, box_id: str) -> str:
+        """The box's own folder: box.json, exit.json, log, upper/, work/."""
+        return f"{self.boxes}/{box_id[:SHORT_ID]}"
+
+    def box_run(self, box_id: str) -> str:
+        """What lives only while the box does: shim.sock, shim.json, plan.json."""
+        return f"{self.run}/boxes/{box_id[:SHORT_ID]}"
+
+    def shim_socket(self, box_id: str) -> str:
+        """The control socket of the box's shim."""
+        return self.box_run(box_id) + "/shim.sock"
+
+    def box_cgroup(self, box_id: str) -> str:
+        """The box's cgroup, relative to each hierarchy."""
+        return f"{self.cgroup}/{box_id[:SHORT_ID]}"
+
+
+def shipped_registry() -> str:
+    """The registry folder that came with this installation (in a checkout: `registry/`)."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    checkout = here + "/registry"
+    if os.path.isdir(checkout):
+        return checkout
+    import sys  # only an installed wheel gets here
+
+    return sys.prefix + "/share/boxy/registry"
+
+
+def default_paths(
+    *,
+    root: str | None = None,
+    run: str | None = None,
+    socket: str | None = None,
+    registry: str | None = None,
+    cgroup: str | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Paths:
+    """The paths in force: an argument wins over the environment, that over the default.
+
+    `registry` is colon-separated; the shipped registry folder is always searched last.
+    """
+    env = os.environ if env is None else env
+    if os.geteuid() == 0:
+        data, runtime = "/var/lib/boxy", "/run/boxy"
+    else:
+        home = env.get("HOME") or "/"
+        data = (env.get("XDG_DATA_HOME") or home + "/.local/share") + "/boxy"
+        runtime = (env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}") + "/boxy"
+    root = root or env.get("BOXY_ROOT") or data
+    run = run or env.get("BOXY_RUN") or runtime
+    socket = socket or env.get("BOXY_SOCKET") or run + "/boxyd.sock"
+    listed = registry or env.get("BOXY_REGISTRY_PATH") or root + "/registry"
+    folders = [folder for folder in listed.split(":") if folder]
+    shipped = shipped_registry()
+    if shipped not in folders:
+        folders.append(shipped)
+    group = cgroup or env.get("BOXY_CGROUP") or "boxy"
+    return Paths(root, run, socket, tuple(folders), group)
