@@ -74,7 +74,7 @@ class ReachOnly(_Listing):
     def _permitted(self, imported: str, allowed: set[str], graph: ImportGraph) -> bool:
         if not graph.is_module_squashed(imported):
             return _within(imported, allowed)
-        if self.stdlib_only and imported not in sys.stdlib_module_names:
+        if str(self.stdlib_only) == "True" and imported not in sys.stdlib_module_names:
             return False
         return not _within(imported, self._names(self.banned))
 

@@ -1,0 +1,140 @@
+"""Fixtures and rules for every tier. The folder is the tier; see DESIGN in docs/explanation.
+
+- A test's folder gives it its marker.
+- A tier that this machine cannot run is skipped with the reason, once, in the summary.
+- `--no-silent-skips` (which `make test` gives) fails the run when a test of real boxes was
+  skipped although the machine could have run it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.support import images, leaks, probe
+
+TESTS = Path(__file__).parent
+TIERS = ("unit", "integration", "privileged", "tui", "e2e")
+WATCHED = ("privileged", "e2e")
+
+collect_ignore = ["support", "data"]
+_skipped_in_vain: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-silent-skips",
+        action="store_true",
+        help="fail when a test of real boxes was skipped although this machine could run it",
+    )
+
+
+def _tier(path: Path) -> str:
+    """The tier of a test file: the first folder below tests/."""
+    try:
+        return path.relative_to(TESTS).parts[0]
+    except ValueError:
+        return ""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        tier = _tier(item.path)
+        if tier not in TIERS:
+            raise pytest.UsageError(f"{item.path} is in no tier; put it below one of {TIERS}.")
+        item.add_marker(tier)
+        lacking = probe.NEEDS[tier]() if tier in probe.NEEDS else ()
+        if lacking:
+            item.add_marker(pytest.mark.skip(reason=f"the {tier} tier cannot run: {lacking[0]}"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    tier = _tier(item.path)
+    skipped = report.skipped and not hasattr(report, "wasxfail")
+    if skipped and tier in WATCHED and not probe.NEEDS[tier]():
+        _skipped_in_vain.append(f"{item.nodeid}: {call.excinfo.value if call.excinfo else ''}")
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for tier, lacking in probe.NEEDS.items():
+        for sentence in lacking():
+            terminalreporter.write_line(f"The {tier} tier was skipped. {sentence}", yellow=True)
+    if terminalreporter.config.getoption("--no-silent-skips"):
+        for skipped in _skipped_in_vain:
+            terminalreporter.write_line(f"Skipped though it could have run: {skipped}", red=True)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    strict = session.config.getoption("--no-silent-skips")
+    if strict and _skipped_in_vain and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+# ------------------------------------------------------------------ a place for each test
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A test's own corner of the machine: a short folder (sun_path holds 108 bytes), a tag."""
+
+    folder: Path
+    tag: str
+
+    @property
+    def cgroup_root(self) -> str:
+        """The cgroup, below each hierarchy, that this test's boxes live in."""
+        return f"boxy/{self.tag}"
+
+
+@pytest.fixture
+def workspace(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """A corner of the machine that must be clean again when the test ends."""
+    tag = f"test-{secrets.token_hex(4)}"
+    folder = Path(tempfile.mkdtemp(prefix="bx-"))
+    monkeypatch.setenv(leaks.TAG_VARIABLE, tag)
+    checker = leaks.LeakChecker(tag, folder)
+    yield Workspace(folder, tag)
+    left = checker.wait_until_clean()
+    checker.clear(left)
+    leaks.remove_cgroup_root(tag)
+    if not any(str(folder) in line for line in _mount_table()):
+        shutil.rmtree(folder, ignore_errors=True)
+    if left:
+        pytest.fail("The test left behind:\n  " + "\n  ".join(map(str, left)), pytrace=False)
+
+
+def _mount_table() -> list[str]:
+    return Path("/proc/self/mountinfo").read_text().splitlines()
+
+
+@pytest.fixture(scope="session")
+def alpine_registry() -> Iterator[images.AlpineRegistry]:
+    """A registry folder with the image `alpine`; made once, shared, not to be changed."""
+    folder = Path(tempfile.mkdtemp(prefix="bx-registry-"))
+    try:
+        yield images.make_registry(folder)
+    except LookupError as error:
+        pytest.skip(str(error))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_daemon_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests from reaching a daemon that somebody uses on this machine."""
+    for name in [name for name in os.environ if name.startswith("BOXY_")]:
+        if not name.startswith("BOXY_TEST_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("BOXY_SOCKET", "/nonexistent/boxyd.sock")
