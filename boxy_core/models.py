@@ -48,7 +48,7 @@ ALIVE = frozenset({Status.RUNNING, Status.PAUSED, Status.STOPPING})
 """The states in which a box has processes."""
 
 
-class Limits(Model, frozen=True):
+class Limits(Model, frozen=True, kw_only=True):
     """Resource limits; `None` means no limit (for `pids`: the daemon's default, 4096)."""
 
     memory: int | None = None
@@ -67,7 +67,7 @@ class Limits(Model, frozen=True):
     """relative weight, 10 to 1000"""
 
 
-class Mount(Model, frozen=True):
+class Mount(Model, frozen=True, kw_only=True):
     """A file or folder of the host shown in a box."""
 
     source: str
@@ -75,7 +75,7 @@ class Mount(Model, frozen=True):
     read_only: bool = False
 
 
-class BoxSpec(Model, frozen=True):
+class BoxSpec(Model, frozen=True, kw_only=True):
     """What the user asked for; kept as it was asked.  Empty or None: the image's own value."""
 
     image: str
@@ -111,7 +111,7 @@ class BoxSpec(Model, frozen=True):
     cols: int = 80
 
 
-class Image(Model, frozen=True):
+class Image(Model, frozen=True, kw_only=True):
     """A name for a configuration and a stack of layers, ready to run or known by its folder."""
 
     name: str
@@ -141,7 +141,7 @@ class Image(Model, frozen=True):
     """why it cannot be used, "" if it can"""
 
 
-class ExitInfo(Model, frozen=True):
+class ExitInfo(Model, frozen=True, kw_only=True):
     """How a box's main process ended; what the shim writes to exit.json."""
 
     status: int
@@ -153,7 +153,7 @@ class ExitInfo(Model, frozen=True):
     """seconds since the epoch"""
 
 
-class Box(Model, frozen=True):
+class Box(Model, frozen=True, kw_only=True):
     """A box as the daemon tells of it: the answer of inspect, and an element of the list."""
 
     id: str
@@ -183,7 +183,7 @@ class Box(Model, frozen=True):
     """what this host could not give it, one sentence each"""
 
 
-class ExecSpec(Model, frozen=True):
+class ExecSpec(Model, frozen=True, kw_only=True):
     """A further command in a running box."""
 
     command: list[str]
@@ -196,7 +196,7 @@ class ExecSpec(Model, frozen=True):
     cols: int = 80
 
 
-class Stats(Model, frozen=True):
+class Stats(Model, frozen=True, kw_only=True):
     """One sample of a box's resources.
 
     Counters grow; rates are the reader's arithmetic, except `cpu_percent`, worked out against
@@ -225,7 +225,7 @@ class Stats(Model, frozen=True):
     oom_kills: int = 0
 
 
-class Process(Model, frozen=True):
+class Process(Model, frozen=True, kw_only=True):
     """A line of `boxy top`."""
 
     pid: int
@@ -241,7 +241,7 @@ class Process(Model, frozen=True):
     command: str
 
 
-class Event(Model, frozen=True):
+class Event(Model, frozen=True, kw_only=True):
     """Something that changed.  `cursor` grows by one with each event of a daemon's life."""
 
     cursor: int
