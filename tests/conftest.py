@@ -12,13 +12,17 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import images, leaks, probe
+
+if TYPE_CHECKING:
+    from tests.support.daemon import Daemon
 
 TESTS = Path(__file__).parent
 TIERS = ("unit", "integration", "privileged", "tui", "e2e")
@@ -129,6 +133,33 @@ def alpine_registry() -> Iterator[images.AlpineRegistry]:
         pytest.skip(str(error))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def new_daemon(workspace: Workspace) -> Iterator[Callable[..., Daemon]]:
+    """Make daemons (not yet started) on given registry folders; all are taken away at the end."""
+    from tests.support.daemon import Daemon
+
+    made: list[Daemon] = []
+
+    def make(*registries: Path) -> Daemon:
+        folder = workspace.folder / f"d{len(made)}"
+        folder.mkdir()
+        cgroup = workspace.cgroup_root + (f"/d{len(made)}" if made else "")
+        made.append(Daemon(folder, cgroup, registries))
+        return made[-1]
+
+    yield make
+    for daemon in made:
+        daemon.close()
+
+
+@pytest.fixture
+def daemon(new_daemon: Callable[..., Daemon], alpine_registry: images.AlpineRegistry) -> Daemon:
+    """A running daemon that knows the image `alpine`; it and its boxes are gone afterwards."""
+    daemon = new_daemon(alpine_registry.folder)
+    daemon.start()
+    return daemon
 
 
 @pytest.fixture(autouse=True)

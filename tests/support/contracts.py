@@ -45,6 +45,10 @@ class _Listing(Contract):
         for importer, imported in metadata["breaches"]:
             output.print_error(f"{importer} -> {imported}")
 
+    @staticmethod
+    def _names(field: Any) -> set[str]:
+        return {str(name) for name in field or ()}
+
 
 class ReachOnly(_Listing):
     """Of our own packages ``source`` imports only ``allowed`` and itself.
@@ -55,10 +59,10 @@ class ReachOnly(_Listing):
 
     type_name = "reach_only"
 
-    source = fields.StringField()
-    allowed = fields.SetField(subfield=fields.StringField(), required=False)
-    stdlib_only = fields.BooleanField(required=False, default=False)
-    banned = fields.SetField(subfield=fields.StringField(), required=False)
+    source: Any = fields.StringField()
+    allowed: Any = fields.SetField(subfield=fields.StringField(), required=False)
+    stdlib_only: Any = fields.BooleanField(required=False, default=False)
+    banned: Any = fields.SetField(subfield=fields.StringField(), required=False)
 
     def breaches(self, graph: ImportGraph) -> list[tuple[str, str]]:
         """Imports out of ``source`` that no list allows."""
@@ -74,13 +78,9 @@ class ReachOnly(_Listing):
     def _permitted(self, imported: str, allowed: set[str], graph: ImportGraph) -> bool:
         if not graph.is_module_squashed(imported):
             return _within(imported, allowed)
-        if str(self.stdlib_only) == "True" and imported not in sys.stdlib_module_names:
+        if self.stdlib_only and imported not in sys.stdlib_module_names:
             return False
         return not _within(imported, self._names(self.banned))
-
-    @staticmethod
-    def _names(field: Any) -> set[str]:
-        return {str(name) for name in field or ()}
 
 
 class KnownOnlyTo(_Listing):
@@ -88,13 +88,13 @@ class KnownOnlyTo(_Listing):
 
     type_name = "known_only_to"
 
-    modules = fields.SetField(subfield=fields.StringField())
-    importers = fields.SetField(subfield=fields.StringField())
+    modules: Any = fields.SetField(subfield=fields.StringField())
+    importers: Any = fields.SetField(subfield=fields.StringField())
 
     def breaches(self, graph: ImportGraph) -> list[tuple[str, str]]:
         """Imports of ``modules`` from outside ``importers``."""
-        importers: Iterable[str] = self.importers  # type: ignore[assignment]
-        modules: Iterable[str] = self.modules  # type: ignore[assignment]
+        importers = self._names(self.importers)
+        modules = self._names(self.modules)
         return [
             (importer, module)
             for module in sorted(modules)
