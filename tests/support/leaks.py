@@ -7,6 +7,7 @@ Links bear no mark; they count where the run has the machine for itself (CI, BOX
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -122,6 +123,13 @@ def remove_cgroup_root(name: str) -> None:
     """Take away the empty root, `name` below boxy/, that a test's daemon made for its boxes."""
     for root in cgroup_roots():
         _remove_cgroup(root / "boxy" / name)
+
+
+def remove_empty_boxy_cgroups() -> None:
+    """Take away each hierarchy's boxy/ where nobody's boxes are left in it."""
+    for root in cgroup_roots():
+        with contextlib.suppress(OSError):
+            (root / "boxy").rmdir()
 
 
 def _remove_cgroup(folder: Path) -> None:
