@@ -54,7 +54,9 @@ class Limits(Model, frozen=True, kw_only=True):
     memory: int | None = None
     """bytes, at least 6 MiB"""
     memory_swap: int | None = None
-    """bytes of memory plus swap; None: equal to `memory` (no swap)"""
+    """bytes of memory plus swap; None: equal to `memory` (no swap); -1: swap without limit"""
+    memory_reservation: int | None = None
+    """bytes that are reclaimed last when the host runs short (a soft limit)"""
     cpus: float | None = None
     """number of CPUs, 1.5 is one and a half"""
     cpu_shares: int | None = None
@@ -65,6 +67,15 @@ class Limits(Model, frozen=True, kw_only=True):
     """number of tasks, -1: no limit"""
     io_weight: int | None = None
     """relative weight, 10 to 1000"""
+    io_read_bps: dict[str, int] = {}
+    io_write_bps: dict[str, int] = {}
+    """bytes a second for each block device, {"/dev/vda": 10485760}; buffered writes count on
+    cgroup v2 only"""
+    io_read_iops: dict[str, int] = {}
+    io_write_iops: dict[str, int] = {}
+    """operations a second for each block device"""
+    hugetlb: dict[str, int] = {}
+    """bytes of huge pages for each page size, {"2MB": 4194304}"""
 
 
 class Mount(Model, frozen=True, kw_only=True):
@@ -223,6 +234,10 @@ class Stats(Model, frozen=True, kw_only=True):
     net_tx: int = 0
     """bytes since the start, loopback not counted"""
     oom_kills: int = 0
+    cpu_pressure: float | None = None
+    memory_pressure: float | None = None
+    io_pressure: float | None = None
+    """percent of the last ten seconds in which a task had to wait; None: not told by the kernel"""
 
 
 class Process(Model, frozen=True, kw_only=True):
