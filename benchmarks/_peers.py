@@ -76,14 +76,14 @@ def runc(folder: Path, archive: Path, cgroup: str) -> Peer:
     )
 
 
-def _engine(name: str, env: dict[str, str], base: list[str], helper: str) -> Peer:
+def _engine(name: str, env: dict[str, str], base: list[str], helper: str, cgroup: str) -> Peer:
     """Docker and Podman share their command line."""
-    net = "--network=none"
+    apart = ["--network=none", f"--cgroup-parent=/{cgroup}"]
     return Peer(
         name,
         env,
-        run=[*base, "run", "--rm", net, IMAGE, "true"],
-        start=[*base, "run", "-d", "--name", "{}", net, IMAGE, *SLEEP],
+        run=[*base, "run", "--rm", *apart, IMAGE, "true"],
+        start=[*base, "run", "-d", "--name", "{}", *apart, IMAGE, *SLEEP],
         exec=[*base, "exec", "{}", "true"],
         ps=[*base, "ps"],
         remove=[*base, "rm", "-f", "{}"],
@@ -111,11 +111,12 @@ def podman(folder: Path, archive: Path, cgroup: str) -> Peer:
     for runtime in ("crun", "runc"):  # crun is quicker, and refuses hybrid cgroups
         _write_podman_conf(folder, runtime)
         try:
-            _call(["podman", "run", "--rm", "--network=none", IMAGE, "true"], env)
+            peer = _engine(f"podman ({runtime})", env, ["podman"], "conmon", cgroup)
+            peer.do("run")
         except Failed as failure:
             reasons.append(str(failure))
             continue
-        return _engine(f"podman ({runtime})", env, ["podman"], "conmon")
+        return peer
     raise Failed("; ".join(reasons))
 
 
@@ -137,7 +138,7 @@ def docker(folder: Path, archive: Path, cgroup: str) -> Peer:
     except Failed as failure:
         raise Failed(f"no Docker daemon answers (set DOCKER_HOST): {failure}") from failure
     _call(["docker", "import", str(archive), IMAGE], env)
-    return _engine("docker", env, ["docker"], "containerd-shim")
+    return _engine("docker", env, ["docker"], "containerd-shim", cgroup)
 
 
 def clean(folder: Path) -> None:
