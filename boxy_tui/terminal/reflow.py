@@ -1,0 +1,67 @@
+"""Other widths: long lines are joined and split again, as tmux does.
+
+A line that wrapped is one line; what was never written at a row's end does not count.
+"""
+
+from __future__ import annotations
+
+from boxy_tui.terminal.cells import TAIL
+from boxy_tui.terminal.rows import Row
+
+Position = tuple[int, int]
+"""Column, index of a row."""
+
+
+def reflow(rows: list[Row], columns: int, cursor: Position) -> tuple[list[Row], Position]:
+    """The rows at a new width, and where the cursor went."""
+    out: list[Row] = []
+    cursor_x, cursor_row = cursor
+    new_cursor = (0, 0)
+    first = 0
+    while first < len(rows):
+        last = first
+        while rows[last].wrapped and last + 1 < len(rows):
+            last += 1
+        start = len(out)
+        line = rows[first : last + 1]
+        if len(line) == 1 and len(line[0].text) <= columns:
+            line[0].runs = None
+            out.append(line[0])
+        else:
+            out.extend(_split(line, columns))
+        if first <= cursor_row <= last:
+            new_cursor = _place(line, (cursor_x, cursor_row - first), out, start)
+        first = last + 1
+    return out, new_cursor
+
+
+def _split(line: list[Row], columns: int) -> list[Row]:
+    text = "".join([row.text for row in line])
+    style = "".join([row.style for row in line])
+    if columns < 2 and TAIL in text:
+        style = "".join([unit for char, unit in zip(text, style, strict=True) if char != TAIL])
+        text = text.replace(TAIL, "")
+    out: list[Row] = []
+    at = 0
+    while at < len(text):
+        end = at + columns
+        if end < len(text) and text[end] == TAIL:
+            end -= 1
+        out.append(Row(text[at:end], style[at:end], True))
+        at = end
+    out = out or [Row()]
+    out[-1].wrapped = line[-1].wrapped
+    return out
+
+
+def _place(line: list[Row], cursor: Position, out: list[Row], start: int) -> Position:
+    """Where the cursor of an old line lies in the new rows out[start:]."""
+    x, row = cursor
+    if x >= len(line[row].text):
+        return len(out[-1].text), len(out) - 1
+    offset = sum(len(r.text) for r in line[:row]) + x
+    at = start
+    while at < len(out) - 1 and offset >= len(out[at].text):
+        offset -= len(out[at].text)
+        at += 1
+    return offset, at

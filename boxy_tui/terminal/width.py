@@ -1,0 +1,67 @@
+"""How many cells a character takes, and the classes of characters that need no thought.
+
+Nearly all text is made of characters that take one cell or two and never join their neighbours; one
+regular expression tells in C.  Everything else is looked at one by one (`screen.py`).  The classes
+below hold only assigned characters whose width `wcwidth` confirms (a test compares them all).
+"""
+
+from __future__ import annotations
+
+import re
+
+from wcwidth import wcwidth
+
+from boxy_tui.terminal.cells import TAIL
+
+# Latin without the soft hyphen, Greek, Cyrillic without its combining marks, general punctuation,
+# arrows and mathematics, box drawing and blocks, braille, private use (icons of status bars).
+NARROW = (
+    " -~\u00a1-\u00ac\u00ae-\u02ff\u0370-\u0377\u037a-\u037f\u0384-\u038a\u038e-\u03a1"
+    "\u03a3-\u0482\u048a-\u052f\u2010-\u2027\u2030-\u205e\u2190-\u2319\u2500-\u25fc"
+    "\u2800-\u28ff\ue000-\uf8ff\ufffd"
+)
+# Kana, bopomofo, CJK ideographs, Hangul syllables, full-width forms, pictographs that do not modify.
+WIDE = (
+    "\u3000-\u3029\u3041-\u3096\u309b-\u30ff\u3105-\u312f\u3400-\u4dbf\u4e00-\u9fff"
+    "\uac00-\ud7a3\uff01-\uff60\U0001f400-\U0001f43e\U0001f600-\U0001f64f"
+    "\U0001f90c-\U0001f93a\U0001f947-\U0001f9ff"
+)
+
+is_narrow = re.compile(f"[{NARROW}]*+").fullmatch
+is_simple = re.compile(f"[{NARROW}{WIDE}]*+").fullmatch
+pieces = re.compile(f"[{NARROW}{WIDE}]++|.", re.DOTALL).findall
+_split_wide = re.compile(f"([{WIDE}]++)").split
+
+ZWJ = "\u200d"
+VS16 = "\ufe0f"
+
+
+class _Widths(dict[str, int]):
+    """Cells per character, as wcwidth has it; -1 for what is never drawn."""
+
+    def __missing__(self, char: str) -> int:
+        if len(self) > 20_000:
+            self.clear()
+        width = self[char] = wcwidth(char)
+        return width
+
+
+WIDTH = _Widths()
+
+
+def widen(text: str) -> str:
+    """Simple text with a `TAIL` after every wide character."""
+    parts = _split_wide(text)
+    for i in range(1, len(parts), 2):
+        parts[i] = TAIL.join(parts[i]) + TAIL
+    return "".join(parts)
+
+
+def is_regional(char: str) -> bool:
+    """Half of a flag."""
+    return "\U0001f1e6" <= char <= "\U0001f1ff"
+
+
+def is_modifier(char: str) -> bool:
+    """A skin tone, which joins the emoji before it."""
+    return "\U0001f3fb" <= char <= "\U0001f3ff"
