@@ -10,6 +10,7 @@ the standard library, so what stands on more is imported late.
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from boxy_cli import prerequisites
-from boxy_core.errors import BoxyError, DaemonUnreachable, NotFound, Unsupported
+from boxy_core.errors import BoxyError, DaemonUnreachable, Denied, NotFound, Unsupported
 from boxy_core.errors import Timeout as TimedOut
 from boxy_core.paths import Paths, default_paths
 
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
             bring_up(default_paths())
             open_console()
     except BoxyError as error:
-        hint = f" {error.hint[:1].upper()}{error.hint[1:]}" if error.hint else ""
+        hint = f"\n  hint: {error.hint}" if error.hint else ""
         print(f"boxy: {error}{hint}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -56,7 +57,7 @@ def check(paths: Paths) -> None:
 
     Somebody who is not root may still use a daemon that root started.
     """
-    if os.access(paths.socket, os.R_OK | os.W_OK):
+    if _listens(paths.socket):
         return
     host = prerequisites.Host.read()
     lacking = prerequisites.missing(host)
@@ -64,6 +65,21 @@ def check(paths: Paths) -> None:
         raise Unsupported("\nboxy: ".join(lacking))
     for sentence in prerequisites.degraded(host):
         print(f"boxy: {sentence}", file=sys.stderr)
+
+
+def _listens(path: str) -> bool:
+    """Whether somebody listens on this socket. Raises `Denied` where we may not ask."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except PermissionError:
+            raise Denied(
+                f"a daemon runs, but {path} admits only root and the group boxy",
+                hint="say: sudo make run; or join: sudo usermod -aG boxy $USER, and log in again",
+            ) from None
+        except OSError:
+            return False
+    return True
 
 
 def bring_up(paths: Paths) -> None:
@@ -98,7 +114,7 @@ def start_daemon(paths: Paths, client: Client) -> None:
     print("Starting boxyd ...", file=sys.stderr)
     with log.open("ab") as output:
         daemon = subprocess.Popen(
-            [sys.executable, "-P", "-m", "boxyd.main"],
+            [sys.executable, "-P", "-m", "boxyd"],
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=output,

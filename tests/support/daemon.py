@@ -70,7 +70,7 @@ class Daemon:
         self.options = list(options)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "boxyd.main", *options],
+                [sys.executable, "-P", "-m", "boxyd", *options],
                 cwd="/",
                 env=self.env,
                 stdin=subprocess.DEVNULL,
