@@ -11,8 +11,10 @@ if [ -z "$dest" ] && [ "$(id -u)" -ne 0 ]; then
     exit 1
 fi
 python=$(scripts/find-python)
+rm -rf build # setuptools would pack modules that an older checkout left in it
 "$python" -m venv --clear "$dest$home"
 "$dest$home/bin/python" -m pip --disable-pip-version-check --quiet install .
+rm -rf build
 if [ -n "$dest" ]; then # a package's root: the scripts must name where they will live
     sed -i "1s|^#!$dest|#!|" "$dest$home"/bin/boxy*
 fi
