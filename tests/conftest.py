@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.support import images, leaks, probe
 
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 TESTS = Path(__file__).parent
 TIERS = ("unit", "integration", "privileged", "tui", "e2e")
 WATCHED = ("privileged", "e2e")
+
+# A loaded machine is slow, not wrong: hypothesis must not time an example.
+settings.register_profile("boxy", deadline=None, print_blob=True)
+settings.load_profile("boxy")
 
 collect_ignore = ["support", "data"]
 _skipped_in_vain: list[str] = []
