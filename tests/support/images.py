@@ -54,7 +54,8 @@ def make_registry(folder: Path) -> AlpineRegistry:
     if archive is not None:
         shutil.copyfile(archive, image / "rootfs.tar.gz")
     else:
-        _write_busybox_root(_static_busybox(), image / "rootfs.tar.gz")
+        with tempfile.TemporaryDirectory(prefix="bx-busybox-") as scratch:
+            _write_busybox_root(_static_busybox(Path(scratch)), image / "rootfs.tar.gz")
     write_image(image, cmd=["/bin/sh"])
     return AlpineRegistry(folder, genuine=archive is not None)
 
@@ -67,22 +68,25 @@ def write_image(image: Path, *, cmd: str | list[str], env: dict[str, str] | None
     (image / "image.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
-def _static_busybox() -> Path:
-    """A statically linked busybox: the machine's own, or the one in Debian's package."""
+def _static_busybox(scratch: Path) -> Path:
+    """A statically linked busybox: the machine's own, or Debian's, unpacked in `scratch`."""
     for name in ("/bin/busybox", "/usr/bin/busybox"):
         if Path(name).exists() and b"NEEDED" not in _dynamic_section(name):
             return Path(name)
-    folder = Path(tempfile.mkdtemp(prefix="boxy-busybox-"))
+    return _downloaded_busybox(scratch)
+
+
+def _downloaded_busybox(scratch: Path) -> Path:
     try:
-        subprocess.run(["apt-get", "-q", "download", "busybox-static"], cwd=folder, check=True)
-        package = next(folder.glob("*.deb"))
-        subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+        subprocess.run(["apt-get", "-qq", "download", "busybox-static"], cwd=scratch, check=True)
+        package = next(scratch.glob("*.deb"))
+        subprocess.run(["dpkg-deb", "-x", package, scratch], check=True)
+        return next(path for path in scratch.glob("**/bin/busybox") if path.is_file())
     except (OSError, subprocess.CalledProcessError, StopIteration) as error:
         raise LookupError(
             "No root file system for test boxes: set BOXY_TEST_ALPINE to an "
             f"{ARCHIVE_PATTERN}, or say: apt install busybox-static."
         ) from error
-    return next(path for path in folder.rglob("busybox") if path.is_file())
 
 
 def _dynamic_section(program: str) -> bytes:
