@@ -45,12 +45,16 @@ $(MADE):
 	"$$python" -m venv --clear $(VENV)
 	@touch $@
 
+OURS = test -w $(VENV) || { echo "boxy: $(VENV) belongs to another user (after sudo make run?); say: sudo chown -R $$USER $(VENV), or use sudo here too." >&2; exit 1; }
+
 $(RUNNABLE): $(MADE) pyproject.toml
+	@$(OURS)
 	@echo "Installing Boxy into $(VENV) ..."
 	@$(PIP) install --editable . || { echo "boxy: pip could not install Boxy's libraries; its lines above say why (most often no network: set PIP_INDEX_URL or HTTPS_PROXY)." >&2; exit 1; }
 	@touch $@
 
 $(TESTABLE): $(RUNNABLE)
+	@$(OURS)
 	@echo "Installing the test tools into $(VENV) ..."
 	@$(PIP) install --editable '.[test]' || { echo "boxy: pip could not install the test tools; its lines above say why." >&2; exit 1; }
 	@touch $@

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 TIERS = ("unit", "integration", "privileged", "tui", "e2e")
-WATCHED = ("privileged", "e2e")
 
 # A loaded machine is slow, not wrong: hypothesis must not time an example.
 settings.register_profile("boxy", deadline=None, print_blob=True)
@@ -64,16 +63,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"the {tier} tier cannot run: {lacking[0]}"))
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    tier = _tier(item.path)
-    skipped = report.skipped and not hasattr(report, "wasxfail")
-    if skipped and tier in WATCHED and not probe.NEEDS[tier]():
-        _skipped_in_vain.append(f"{item.nodeid}: {call.excinfo.value if call.excinfo else ''}")
-    return report
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if not hasattr(report, "wasxfail"):
+        _note_skip(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note_skip(report)
+
+
+def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Remember a skipped test (or module) of a tier that this machine can run."""
+    tier = _tier(TESTS.parent / report.nodeid.partition("::")[0])
+    if report.skipped and tier in probe.NEEDS and not probe.NEEDS[tier]():
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        _skipped_in_vain.append(f"{report.nodeid}: {reason}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -86,7 +90,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    leaks.remove_empty_boxy_cgroups()
+    if not hasattr(session.config, "workerinput"):  # xdist's workers leave it to the first
+        leaks.remove_empty_boxy_cgroups()
     strict = session.config.getoption("--no-silent-skips")
     if strict and _skipped_in_vain and exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

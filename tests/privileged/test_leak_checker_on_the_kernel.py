@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.leaks import LeakChecker, cgroup_roots, remove_cgroup_root
 
-TAG = "test-0badcafe"
-
 
 @pytest.fixture
 def checker(tmp_path: Path) -> LeakChecker:
-    return LeakChecker(TAG, tmp_path)
+    return LeakChecker(f"test-{secrets.token_hex(4)}", tmp_path)
+
+
+@pytest.fixture
+def own_cgroup(checker: LeakChecker) -> Iterator[Path]:
+    """The root that this test's boxes would have in one hierarchy."""
+    root = next(root for root in cgroup_roots() if root.name in ("pids", "cgroup", "unified"))
+    own = root / "boxy" / checker.tag
+    own.mkdir(parents=True)
+    yield own
+    remove_cgroup_root(checker.tag)
 
 
 def test_a_mount_below_the_folder_is_found_and_cleared(
@@ -27,22 +37,17 @@ def test_a_mount_below_the_folder_is_found_and_cleared(
     assert checker.wait_until_clean(seconds=0) == []
 
 
-def test_a_box_that_left_its_cgroup_is_found_and_cleared(checker: LeakChecker) -> None:
-    root = next(root for root in cgroup_roots() if root.name in ("pids", "cgroup", "unified"))
-    box = root / "boxy" / TAG / "0123456789ab"
-    box.mkdir(parents=True)
+def test_a_box_that_left_its_cgroup_is_found_and_cleared(
+    checker: LeakChecker, own_cgroup: Path
+) -> None:
+    box = own_cgroup / "0123456789ab"
+    box.mkdir()
     left = checker.wait_until_clean(seconds=0)
     checker.clear(left)
-    remove_cgroup_root(TAG)
     assert [leak.path for leak in left] == [str(box)]
-    assert not box.parent.exists()
+    assert not box.exists()
 
 
+@pytest.mark.usefixtures("own_cgroup")
 def test_the_empty_root_of_a_tests_own_cgroups_is_no_leak(checker: LeakChecker) -> None:
-    root = next(root for root in cgroup_roots() if root.name in ("pids", "cgroup", "unified"))
-    own = root / "boxy" / TAG
-    own.mkdir(parents=True)
-    try:
-        assert checker.wait_until_clean(seconds=0) == []
-    finally:
-        remove_cgroup_root(TAG)
+    assert checker.wait_until_clean(seconds=0) == []
