@@ -1,0 +1,73 @@
+"""What an installed Boxy needs is in the package: nothing new can be forgotten."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.images import REPOSITORY
+
+PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+PACKAGES = ("boxy_core", "boxyd", "boxy_cli", "boxy_tui")
+SHIPPED = PROJECT["tool"]["setuptools"]["data-files"]
+
+
+def _kept(folder: str) -> list[Path]:
+    """The files below `folder` that are neither caches nor archives."""
+    files = (path for path in (REPOSITORY / folder).rglob("*") if path.is_file())
+    return [path for path in files if "__pycache__" not in path.parts]
+
+
+def test_every_registry_folder_is_shipped_under_its_own_name() -> None:
+    images = {path.parent.name for path in (REPOSITORY / "registry").glob("*/image.json")}
+    assert images == {Path(target).name for target in SHIPPED}
+
+
+@pytest.mark.parametrize(("target", "patterns"), SHIPPED.items())
+def test_every_shipped_pattern_finds_files(target: str, patterns: list[str]) -> None:
+    assert target.startswith("share/boxy/registry/")
+    for pattern in patterns:
+        assert list(REPOSITORY.glob(pattern)), f"{pattern} finds nothing"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_data_file_of_a_package_is_installed_with_it(package: str) -> None:
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["*"]
+    left_out = [
+        path
+        for path in _kept(package)
+        if path.suffix not in (".py", ".pyc") and not any(map(path.match, patterns))
+    ]
+    assert left_out == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_folder_with_code_is_a_package(package: str) -> None:
+    folders = {path.parent for path in _kept(package) if path.suffix == ".py"}
+    assert [folder for folder in folders if not (folder / "__init__.py").exists()] == []
+
+
+@pytest.mark.parametrize("entry", PROJECT["project"]["scripts"].values())
+def test_every_entry_point_can_be_called(entry: str) -> None:
+    module, _, function = entry.partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_every_dependency_has_an_upper_bound() -> None:
+    everything = PROJECT["project"]["dependencies"] + [
+        item for group in PROJECT["project"]["optional-dependencies"].values() for item in group
+    ]
+    assert [item for item in everything if not re.search(r",<\d", item)] == []
+
+
+@pytest.mark.parametrize("script", ["packaging/install.sh", "packaging/uninstall.sh", ".ci/run"])
+def test_shell_scripts_parse_and_may_be_run(script: str) -> None:
+    path = REPOSITORY / script
+    assert path.stat().st_mode & 0o111
+    subprocess.run(["bash", "-n", path], check=True)
