@@ -20,7 +20,7 @@ from boxy_core.protocol import API, UPGRADE, FrameReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, Self
 
     from boxy_core.paths import Paths
@@ -100,13 +100,17 @@ class Client:
         query: Mapping[str, object] | None = None,
         body: object = None,
         timeout: float | None = -1,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Any:
         """One request; the decoded answer (None if it has no body).  `path` is below the API.
 
-        `timeout` replaces the client's for this request; None waits for ever.
+        `timeout` replaces the client's for this request; None waits for ever.  `meanwhile` is
+        called between asking and listening: work to do while the daemon does its own.
         """
         exchange = self._send(method, path, query, body, timeout)
         try:
+            if meanwhile is not None:
+                meanwhile()
             content = exchange.read_all()
             answer = exchange.decode(content)
         except BaseException:
@@ -147,12 +151,16 @@ class Client:
         query: Mapping[str, object] | None = None,
         body: object = None,
         timeout: float | None = None,
+        meanwhile: Callable[[], object] | None = None,
     ) -> Upgraded:
         """POST and leave HTTP: the connection becomes a stream of frames.
 
-        Raises ProtocolError when the daemon answers without switching.
+        `meanwhile` as in `request`.  Raises ProtocolError when the daemon answers without
+        switching.
         """
         exchange = self._send("POST", path, query, body, timeout, upgrade=UPGRADE)
+        if meanwhile is not None:
+            meanwhile()
         head = exchange.read_head_or_error()
         if head.status != 101:
             exchange.close()

@@ -1,0 +1,65 @@
+"""`boxy ps`: the list of boxes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from boxy_cli.commands.shared import JSON
+from boxy_cli.context import Context, is_terminal, say, say_json, width
+from boxy_cli.options import Command, Option
+from boxy_core.errors import InvalidRequest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from boxy_cli.options import Args
+
+
+def filter_text(text: str) -> str:
+    """A filter as the daemon takes it.  Raises InvalidRequest."""
+    key, equals, value = text.partition("=")
+    if not key or not equals or not value:
+        raise InvalidRequest(f"{text!r} is not a filter", hint="write it like status=exited")
+    return text
+
+
+def listing(context: Context, args: Args) -> int:
+    """Print the boxes."""
+    every = args["all"] or any(text.startswith("status=") for text in args["filter"])
+    query = {"all": every, "filter": args["filter"]}
+    found = context.client.request("GET", "/boxes", query=query)
+    if args["json"]:
+        say_json(found)
+    elif args["quiet"]:
+        for box in found:
+            say(box["id"] if args["no_trunc"] else box["id"][:12])
+    else:
+        from boxy_cli.render import boxes
+
+        colour = is_terminal(1) and not os.environ.get("NO_COLOR")
+        sys.stdout.write(
+            boxes(found, time.time(), width=width(), full=args["no_trunc"], colour=colour)
+        )
+    return 0
+
+
+COMMANDS = {
+    "ps": Command(
+        "ps",
+        listing,
+        description="List the boxes that run; with -a also those that do not.",
+        options=(
+            Option("-a", "--all", help="also boxes that do not run"),
+            Option("-q", "--quiet", help="only ids"),
+            Option("-f", "--filter", metavar="KEY=VALUE", many=True, parse=filter_text,
+                   help="only those with this status, name, image, id or label; may be repeated"),
+            Option("--no-trunc", help="cut nothing"),
+            JSON,
+        ),
+        examples=(
+            ("boxy ps -a --filter status=exited", "what has ended"),
+            ("boxy rm $(boxy ps -aq)", "remove all that do not run"),
+        ),
+    )
+}  # fmt: skip

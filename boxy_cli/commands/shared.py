@@ -1,0 +1,110 @@
+"""Flags that several commands share, and the small parsers behind them."""
+
+from __future__ import annotations
+
+import os
+
+from boxy_cli.options import Argument, Option
+from boxy_core.errors import InvalidRequest
+from boxy_core.units import parse_cpus, parse_duration, parse_size
+
+BOX = Argument("BOX", "id, unique beginning of an id, or name", kind="box")
+BOXES = Argument("BOX", "id, unique beginning of an id, or name", count="+", kind="box")
+
+DETACH_KEYS = Option(
+    "--detach-keys",
+    metavar="KEYS",
+    help="keys that leave the box running (ctrl-p,ctrl-q; none; BOXY_DETACH_KEYS)",
+)
+SIG_PROXY = Option("--no-sig-proxy", help="without a terminal: keep signals for boxy itself")
+JSON = Option("--json", help="print JSON")
+ENVIRONMENT = (
+    Option("-e", "--env", metavar="NAME=VALUE", many=True,
+           help="set a variable; NAME alone takes it from here"),
+    Option("--env-file", metavar="FILE", many=True, kind="file",
+           help="read variables from a file, one NAME=VALUE per line"),
+)  # fmt: skip
+
+
+def _pids(text: str) -> int:
+    if text == "-1" or (text.isdecimal() and int(text) > 0):
+        return int(text)
+    raise InvalidRequest(f"{text!r} is not a number of processes", hint="-1 takes the limit away")
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise InvalidRequest(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _cpus(text: str) -> float:
+    return parse_cpus(text)
+
+
+LIMITS = (
+    Option("-m", "--memory", metavar="SIZE", parse=parse_size,
+           help="memory at most: 512m, 1.5g"),
+    Option("--memory-swap", metavar="SIZE", parse=parse_size,
+           help="memory and swap together at most; without it no swap"),
+    Option("--cpus", metavar="N", parse=_cpus, help="CPUs at most: 2, 0.5"),
+    Option("-c", "--cpu-shares", metavar="N", parse=_number,
+           help="weight against other boxes, 2 to 262144, usually 1024"),
+    Option("--cpuset-cpus", metavar="LIST", help="only these CPUs: 0-1,3", aliases=("--cpuset",)),
+    Option("--pids-limit", metavar="N", parse=_pids, help="processes at most; -1 for no limit"),
+    Option("--io-weight", metavar="N", parse=_number, aliases=("--blkio-weight",),
+           help="weight of its disk accesses, 10 to 1000"),
+)  # fmt: skip
+_LIMIT_KEYS = {
+    "memory": "memory", "memory_swap": "memory_swap", "cpus": "cpus", "cpu_shares": "cpu_shares",
+    "cpuset_cpus": "cpuset", "pids_limit": "pids", "io_weight": "io_weight",
+}  # fmt: skip
+
+
+def limits(values: dict[str, object]) -> dict[str, object]:
+    """The model Limits of what was given."""
+    return {field: values[key] for key, field in _LIMIT_KEYS.items() if values[key] is not None}
+
+
+def seconds(text: str) -> float:
+    """A grace period; -1 is for ever, as in Docker."""
+    return 1e9 if text == "-1" else parse_duration(text)
+
+
+def pairs(flag: str, given: list[str]) -> dict[str, str]:
+    """`NAME=VALUE` words as a dict; NAME alone has an empty value."""
+    found = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if not name:
+            raise InvalidRequest(f"{flag}: {text!r} has no name", hint=f"write {flag} NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def environment(given: list[str], files: list[str]) -> dict[str, str]:
+    """The variables of `--env-file` and then `--env`; what is not set here either is left out."""
+    lines: list[tuple[str, str]] = []
+    for path in files:
+        lines += [("--env-file", line) for line in _read_lines(path)]
+    lines += [("--env", text) for text in given]
+    env: dict[str, str] = {}
+    for flag, text in lines:
+        name, equals, value = text.partition("=")
+        if not name or " " in name:
+            raise InvalidRequest(f"{flag}: {text!r} is not NAME=VALUE")
+        if equals:
+            env[name] = value
+        elif name in os.environ:
+            env[name] = os.environ[name]
+    return env
+
+
+def _read_lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+    except OSError as error:
+        raise InvalidRequest(f"--env-file {path}: {error.strerror}") from None
+    stripped = (line.strip() for line in text.splitlines())
+    return [line for line in stripped if line and not line.startswith("#")]

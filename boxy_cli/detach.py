@@ -1,0 +1,114 @@
+r"""The keys that leave a box without ending anything.  A state machine; pure.
+
+Docker's notation: `ctrl-p,ctrl-q`, single characters or `ctrl-` and a letter or one of `@[\\]^_`.
+A beginning of the sequence is held back until the next key or for `PATIENCE` seconds, so that
+a program which uses ctrl-p itself still gets it.
+"""
+
+from __future__ import annotations
+
+from boxy_core.errors import InvalidRequest
+
+DEFAULT = "ctrl-p,ctrl-q"
+PATIENCE = 0.5
+"""seconds that a begun sequence is held back"""
+
+
+def parse_keys(text: str) -> tuple[bytes, ...]:
+    """The keys of a sequence as the terminal sends them; none for "" and "none".
+
+    Raises InvalidRequest.
+    """
+    if text in ("", "none"):
+        return ()
+    keys = []
+    for name in text.split(","):
+        modifier, _, letter = name.lower().rpartition("-")
+        if len(name) == 1 and " " < name <= "~":
+            keys.append(name.encode())
+        elif modifier in ("ctrl", "c", "^") and len(letter) == 1 and "@" <= letter.upper() <= "_":
+            keys.append(bytes([ord(letter.upper()) & 0x1F]))
+        else:
+            raise InvalidRequest(
+                f"{name!r} is not a key", hint="write detach keys like ctrl-p,ctrl-q or ctrl-],d"
+            )
+    return tuple(keys)
+
+
+def describe_keys(keys: tuple[bytes, ...]) -> str:
+    """How a person would say the sequence: "ctrl-p ctrl-q"."""
+    return " ".join(
+        key.decode() if key >= b" " else "ctrl-" + chr(key[0] | 0x40).lower() for key in keys
+    )
+
+
+def _spellings(key: bytes) -> tuple[bytes, ...]:
+    """The ways in which terminals send a key, once a program asked for one of the newer ones."""
+    if key >= b" ":
+        return (key,)
+    letter = ord(chr(key[0] | 0x40).lower())
+    return key, b"\x1b[%d;5u" % letter, b"\x1b[27;5;%d~" % letter  # kitty, modifyOtherKeys
+
+
+class DetachKeys:
+    """Watches what is typed: `feed` says what to pass on; `detached` that the sequence came."""
+
+    def __init__(self, keys: tuple[bytes, ...]) -> None:
+        self._keys = [_spellings(key) for key in keys]
+        self._held: list[bytes] = []
+        self._deadline = 0.0
+        self.detached = False
+
+    @property
+    def deadline(self) -> float | None:
+        """When `expire` wants to be called (on the clock of `feed`'s `now`); None: never."""
+        return self._deadline if self._held else None
+
+    def feed(self, data: bytes, now: float) -> bytes:
+        """What is to be passed on of the bytes typed; nothing behind a complete sequence."""
+        if not self._keys:
+            return data
+        if not self._held and not any(key in data for key in self._keys[0]):
+            return data
+        passed = bytearray()
+        at = 0
+        while at < len(data):
+            key = self._match(data, at)
+            if key:
+                self._held.append(key)
+                at += len(key)
+                if len(self._held) == len(self._keys):
+                    self.detached = True
+                    break
+            elif self._held:
+                passed += self._release()
+            else:
+                passed += data[at : at + 1]
+                at += 1
+        self._deadline = now + PATIENCE
+        return bytes(passed)
+
+    def expire(self) -> bytes:
+        """The time is up: what was held back."""
+        held = b"".join(self._held)
+        self._held = []
+        return held
+
+    def _match(self, data: bytes, at: int) -> bytes:
+        for spelling in self._keys[len(self._held)]:
+            if data.startswith(spelling, at):
+                return spelling
+        return b""
+
+    def _release(self) -> bytes:
+        """Let go of the first held key; what follows it may still begin the sequence."""
+        first, *others = self._held
+        self._held = []
+        passed = first
+        for key in others:
+            if key in self._keys[len(self._held)]:
+                self._held.append(key)
+            else:
+                passed += b"".join(self._held) + key
+                self._held = []
+        return passed

@@ -1,0 +1,124 @@
+"""From an upgraded connection to an exit status: terminal made raw, bytes carried, end told.
+
+Constraint: imported by run, exec, attach and start while the daemon is at work on their request,
+so its imports cost no time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from boxy_cli.context import note
+from boxy_cli.detach import DEFAULT, DetachKeys, describe_keys, parse_keys
+from boxy_cli.stream import Ended, Session, Stream
+from boxy_cli.terminal import Terminal, window_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from boxy_core.client.blocking import Upgraded
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+KEYS_VARIABLE = "BOXY_DETACH_KEYS"
+LOST_CONNECTION = 125
+
+
+class Wishes:
+    """How the user wants to be connected.
+
+    `stdin`: ours goes to the box.  `keys`: the --detach-keys flag, None: the environment's or
+    the default.  `announce`: say how to detach.  `proxy`: signals are passed on.
+    """
+
+    def __init__(
+        self, *, stdin: bool, keys: str | None = None, announce: bool = False, proxy: bool = True
+    ) -> None:
+        self.stdin = stdin
+        self.keys = detach_keys(keys)
+        self.announce = announce
+        self.proxy = proxy
+        self.left = False  # the session goes on without us
+
+
+def detach_keys(flag: str | None) -> tuple[bytes, ...]:
+    """The detach keys in force.  Raises InvalidRequest."""
+    return parse_keys(os.environ.get(KEYS_VARIABLE, DEFAULT) if flag is None else flag)
+
+
+def converse(upgraded: Upgraded, name: str, session: Session, wishes: Wishes) -> int:
+    """Carry bytes until the session ends or is left; the exit status."""
+    sys.stdout.flush()
+    interactive = session.tty and wishes.stdin and os.isatty(STDIN)
+    terminal = Terminal(STDIN) if interactive else None
+    keys = wishes.keys if interactive else ()
+    if keys and wishes.announce:
+        note(f"attached to {name}; {describe_keys(keys)} detaches")
+    watched = session.tty and any(os.isatty(fd) for fd in (STDIN, STDOUT))
+    stream = Stream(
+        upgraded,
+        session,
+        stdin=STDIN if wishes.stdin else None,
+        notice=_notice,
+        detach=DetachKeys(keys) if keys else None,
+        forward=wishes.proxy and not interactive,
+        size=_terminal_size(terminal) if watched else None,
+    )
+    try:
+        if terminal is not None:
+            terminal.raw()
+        ended = stream.run()
+    finally:
+        upgraded.socket.close()
+        if terminal is not None:
+            terminal.restore()
+    wishes.left = ended.how != "exit"
+    return _finish(ended, stream, name)
+
+
+def _terminal_size(terminal: Terminal | None) -> Any:
+    def size() -> tuple[int, int]:
+        if terminal is not None:
+            terminal.again()
+        return window_size(STDOUT, STDIN)
+
+    return size
+
+
+def _finish(ended: Ended, stream: Stream, name: str) -> int:
+    """Put the screen right, tell the user what there is to tell, and give the status."""
+    if stream.modes is not None and os.isatty(STDOUT):
+        undo = stream.modes.undo(always=ended.how != "exit")
+        os.write(STDOUT, undo)
+    if ended.how == "detached":
+        os.write(STDERR, b"\r\n")
+        note(f"detached from {name}, which goes on; boxy attach {name} returns to it")
+        return 0
+    if stream.output_closed:
+        return 128 + 13  # SIGPIPE, as the shell would see of a command in a pipeline
+    if ended.how == "exit":
+        if ended.info.get("oom"):
+            note(f"{name} ran out of memory and was killed; boxy update --memory gives it more")
+        return int(ended.info["status"]) & 0xFF
+    note(f"the connection to {name} was lost: {ended.why}")
+    sys.stderr.write(f"      boxy ps -a shows whether it still runs, boxy attach {name} returns\n")
+    return LOST_CONNECTION
+
+
+def _notice(text: str) -> None:
+    try:
+        os.write(STDERR, f"boxy: {text}\n".encode())
+    except OSError:
+        return
+
+
+def terminal_environment() -> dict[str, str]:
+    """What a program in the box must know of this terminal: TERM, if images know it, COLORTERM."""
+    term = os.environ.get("TERM", "")
+    families = ("xterm", "screen", "tmux", "linux", "vt", "rxvt")
+    known = term.startswith(families) and term.count("-") <= 1
+    env = {"TERM": term if known else "xterm-256color"}
+    if os.environ.get("COLORTERM"):
+        env["COLORTERM"] = os.environ["COLORTERM"]
+    return env

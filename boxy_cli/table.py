@@ -1,0 +1,78 @@
+"""Every command in one light table: its group, its module, one line about it.
+
+Constraint: on the start-up path; the commands' own modules are loaded only when asked for.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from boxy_cli.options import Command
+
+GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
+    (
+        "Run",
+        (
+            ("run", "run", "make a box from an image and run a command in it"),
+            ("exec", "exec_", "run a further command in a running box"),
+            ("attach", "attach", "connect this terminal to a running box"),
+            ("create", "run", "make a box without starting it"),
+            ("start", "lifecycle", "start boxes that are created or have exited"),
+            ("stop", "lifecycle", "ask boxes to end, kill them after a grace period"),
+            ("restart", "lifecycle", "stop boxes and start them again"),
+            ("kill", "lifecycle", "send a signal to boxes"),
+            ("pause", "lifecycle", "freeze every process of boxes"),
+            ("unpause", "lifecycle", "let frozen boxes go on"),
+            ("wait", "lifecycle", "wait until boxes end and print their exit statuses"),
+            ("rm", "lifecycle", "remove boxes with all that they wrote"),
+        ),
+    ),
+    (
+        "Look",
+        (
+            ("ps", "ps", "list boxes"),
+            ("logs", "logs", "show what a box printed"),
+            ("top", "look", "show the processes of a box"),
+            ("stats", "stats", "show the resources that boxes use, live"),
+            ("events", "events", "show what happens, as it happens"),
+            ("inspect", "inspect", "show everything about boxes or images as JSON"),
+            ("images", "look", "list images"),
+        ),
+    ),
+    (
+        "Change",
+        (
+            ("rename", "lifecycle", "give a box another name"),
+            ("update", "update", "change the limits of boxes, also while they run"),
+        ),
+    ),
+    (
+        "Boxy itself",
+        (
+            ("info", "about", "show what the daemon and this machine offer"),
+            ("version", "about", "show the versions of client and daemon"),
+            ("completion", "completion", "print a shell's completion script"),
+            ("help", "help", "explain a command or a topic"),
+        ),
+    ),
+)
+
+SYNONYMS = {"container": "", "list": "ps", "ls": "ps", "remove": "rm", "delete": "rm",
+            "image": "images", "log": "logs", "shell": "exec", "console": "attach",
+            "ip": "inspect", "resume": "unpause"}  # fmt: skip
+"""What users of other systems type; only for `did you mean`."""
+
+OWN_STATUS = frozenset({"run", "create", "exec", "attach", "start"})
+"""Commands whose failure exits with the error's own status (125, 126, 127) and not with 1."""
+
+
+def modules() -> dict[str, str]:
+    """The module of each command."""
+    return {name: module for _, rows in GROUPS for name, module, _ in rows}
+
+
+def load(name: str) -> Command:
+    """The command of that name.  Raises KeyError."""
+    module = __import__(f"boxy_cli.commands.{modules()[name]}", fromlist=["COMMANDS"])
+    command: Command = module.COMMANDS[name]
+    return command
