@@ -120,7 +120,7 @@ class Editing(Motion):
     def alignment_display(self) -> None:
         """DECALN: fill the screen with E."""
         self._region(0, self.lines - 1)
-        self.origin = False
+        self._set_origin(False)
         self.cursor.x = self.cursor.y = 0
         columns = self.columns
         self.grid[:] = [Row("E" * columns, "\0" * columns) for _ in range(self.lines)]

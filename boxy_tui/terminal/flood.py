@@ -35,6 +35,7 @@ class Unparsed:
         self._grid = screen.grid
         self._x, self._y = screen.cursor.x, screen.cursor.y
         self._style = screen.pen.style
+        self._tabstops = set(screen.tabstops)
         self._size = screen.columns, screen.lines
         self._data = data
         self.at_least = lines + self._y
@@ -55,6 +56,7 @@ class Unparsed:
         scratch.styles, scratch.clusters = main.styles, main.clusters
         scratch.grid, scratch.pen = self._grid, main.styles.pen(self._style)
         scratch.cursor.x, scratch.cursor.y = self._x, self._y
+        scratch.tabstops = self._tabstops
         was = main.styles.frozen
         main.styles.frozen = main.clusters.frozen = True
         Parser(scratch).feed(self._data)

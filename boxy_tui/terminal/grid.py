@@ -200,7 +200,7 @@ class Grid(pyte.Screen):
         head, rest = data[:room], data[room:]
         if rest[:1] == TAIL:
             head, rest = head[:-1] + " ", rest[1:]
-        narrow = rest if TAIL not in rest else [c for c in rest if WIDTH[c] == 1]
+        narrow = rest if TAIL not in rest else [c for c in rest if c != TAIL and WIDTH[c] == 1]
         if head:
             self._put(head)
         if narrow and cursor.x <= last:
@@ -244,8 +244,6 @@ class Grid(pyte.Screen):
             self._put(char)
         elif width < 0 or self._joined(char, width) or width == 0:
             return
-        elif is_regional(char):
-            self._put(char)
         else:
             char = self.clusters.char(char)
             self._put(char + TAIL if width == 2 else char)
@@ -274,20 +272,26 @@ class Grid(pyte.Screen):
         return True
 
     def _draw_fussy(self, data: str) -> None:
-        """Another character set is in use, or insert mode."""
+        """Another character set is in use, insert mode is on, or autowrap is off."""
         if self.single_pending:
             self.single_pending = False
             self._refuss()
             first, self.single = self.single, None
             self.draw(data[0].translate(first) if first else data[0])
             data = data[1:]
+            if not data:
+                return
         if self.active_set is not None:
             data = data.translate(self.active_set)
-        if not self.insert:
-            (self._put if data.isascii() else self._draw_any)(data)
-            return
-        for char in data:
-            self._insert_one(char)
+        if self.insert:
+            for char in data:
+                self._insert_one(char)
+        elif data.isascii():
+            self._put(data)
+        else:
+            self._draw_any(data)
+        if not self.autowrap:
+            self.cursor.x = min(self.cursor.x, self.columns - 1)
 
     def _insert_one(self, char: str) -> None:
         width = WIDTH[char]
@@ -301,7 +305,8 @@ class Grid(pyte.Screen):
 
     def _refuss(self) -> None:
         """Decide whether drawing needs more than `_put`."""
-        self.fussy = self.insert or self.single_pending or self.active_set is not None
+        special = self.insert or self.single_pending or not self.autowrap
+        self.fussy = special or self.active_set is not None
 
     def repeat(self, count: int | None = None, *_: int) -> None:
         """REP: the last drawn character again, at most a screenful."""

@@ -23,6 +23,12 @@ MOUSE = (9, 1000, 1002, 1003)
 MOUSE_UTF8, MOUSE_SGR, MOUSE_URXVT = 1005, 1006, 1015
 FOCUS, ALTERNATE_SCROLL, PASTE, SYNCHRONIZED = 1004, 1007, 2004, 2026
 
+KEPT = frozenset(
+    (DECCKM, DECSCNM, DECOM, DECAWM, BLINK, DECTCEM, DECNKM, *MOUSE, FOCUS, MOUSE_UTF8)
+    + (MOUSE_SGR, ALTERNATE_SCROLL, MOUSE_URXVT, PASTE, SYNCHRONIZED)
+)
+"""Private modes with a meaning here; the others are not remembered."""
+
 GRAPHICS_TEXT = "◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·"
 GRAPHICS: Charset = {0x60 + i: char for i, char in enumerate(GRAPHICS_TEXT)} | {0x5F: " "}
 BRITISH: Charset = {0x23: "£"}
@@ -64,14 +70,15 @@ class Modes(Editing):
 
     def soft_reset(self, *_: int) -> None:
         """DECSTR."""
-        self.insert = self.origin = False
+        self.insert = False
         self.autowrap = True
+        self._set_origin(False)
         self._region(0, self.lines - 1)
         self.pen = self.styles.plain
         self._select([None] * 4, 0)
         self.cursor.hidden = False
         self._saved[self.alternate] = None
-        off = {IRM, DECCKM << PRIVATE, DECNKM << PRIVATE, mo.DECOM}
+        off = {IRM, DECCKM << PRIVATE, DECNKM << PRIVATE}
         self.mode = (self.mode - off) | {mo.DECAWM, mo.DECTCEM}
 
     def _held_pens(self) -> list[Pen]:
@@ -89,11 +96,10 @@ class Modes(Editing):
         for mode in modes:
             if private:
                 self._set_private(mode)
-            else:
+            elif mode in (IRM, LNM):
                 self.mode.add(mode)
-                if mode == IRM:
-                    self.insert = True
-                    self._refuss()
+                self.insert = IRM in self.mode
+                self._refuss()
 
     def reset_mode(self, *modes: int, private: bool = False, **_: Any) -> None:
         """RM, DECRST."""
@@ -102,9 +108,8 @@ class Modes(Editing):
                 self._reset_private(mode)
             else:
                 self.mode.discard(mode)
-                if mode == IRM:
-                    self.insert = False
-                    self._refuss()
+                self.insert = IRM in self.mode
+                self._refuss()
 
     def _set_private(self, mode: int) -> None:
         if mode in ALTERNATE:
@@ -114,7 +119,8 @@ class Modes(Editing):
         else:
             if mode in MOUSE:  # one kind of report at a time
                 self.mode -= {m << PRIVATE for m in MOUSE}
-            self.mode.add(mode << PRIVATE)
+            if mode in KEPT:
+                self.mode.add(mode << PRIVATE)
             self._switched(mode, True)
 
     def _reset_private(self, mode: int) -> None:
@@ -129,10 +135,11 @@ class Modes(Editing):
     def _switched(self, mode: int, on: bool) -> None:
         """What a private mode does beside being set."""
         if mode == DECOM:
-            self.origin = on
+            self._set_origin(on)
             self.cursor.x, self.cursor.y = 0, self.top if on else 0
         elif mode == DECAWM:
             self.autowrap = on
+            self._refuss()
             if not on:
                 self._unpend()
         elif mode == DECTCEM:
@@ -196,7 +203,7 @@ class Modes(Editing):
             saved = Saved(0, 0, self.styles.plain, (None,) * 4, 0, False)
         self.cursor.x, self.cursor.y = min(saved.x, self.columns), min(saved.y, self.lines - 1)
         self.pen = saved.pen
-        self.origin = saved.origin
+        self._set_origin(saved.origin)
         self._select(list(saved.sets), saved.charset)
 
     # -- character sets ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyte import modes as mo
 from pyte.screens import Margins
 
 from boxy_tui.terminal.grid import Grid
@@ -90,6 +91,13 @@ class Motion(Grid):
         self.top, self.bottom = first, last
         whole = first == 0 and last == self.lines - 1
         self.margins = None if whole else Margins(first, last)
+
+    def _set_origin(self, on: bool) -> None:
+        """DECOM, without what it does to the cursor."""
+        self.origin = on
+        self.mode.discard(mo.DECOM)
+        if on:
+            self.mode.add(mo.DECOM)
 
     # -- tabs --------------------------------------------------------------------------------------
 

@@ -21,11 +21,6 @@ MAX_TITLE = 256
 MAX_LINK = 2048
 MAX_CLIPBOARD = 1 << 20
 
-_KNOWN_MODES = frozenset(
-    (m.DECCKM, m.DECCOLM, m.DECSCNM, m.DECOM, m.DECAWM, m.DECTCEM, m.DECNKM, m.FOCUS, m.PASTE)
-    + (m.SYNCHRONIZED, m.ALTERNATE_SCROLL, m.BLINK, m.MOUSE_UTF8, m.MOUSE_SGR, m.MOUSE_URXVT, *m.MOUSE)
-)
-
 ColorTriple = tuple[int, int, int]
 
 
@@ -99,7 +94,7 @@ class Reports(Modes):
         state = 0
         if mode in m.ALTERNATE:
             state = 1 if self.alternate else 2
-        elif mode in _KNOWN_MODES:
+        elif mode in m.KEPT:
             state = 1 if mode << PRIVATE in self.mode else 2
         self.write(f"\x1b[?{mode};{state}$y")
 

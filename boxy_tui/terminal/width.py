@@ -37,12 +37,15 @@ VS16 = "\ufe0f"
 
 
 class _Widths(dict[str, int]):
-    """Cells per character, as wcwidth has it; -1 for what is never drawn."""
+    """Cells per character, as wcwidth has it; -1 for what is never drawn.
+
+    Half a flag is one cell wide, as in tmux; the whole flag is two.
+    """
 
     def __missing__(self, char: str) -> int:
         if len(self) > 20_000:
             self.clear()
-        width = self[char] = wcwidth(char)
+        width = self[char] = 1 if is_regional(char) else wcwidth(char)
         return width
 
 
