@@ -1,8 +1,9 @@
 """The asyncio client of the daemon's socket: what the console stands on.
 
-Constraint: the same face as the blocking client (`request`, `stream`, `upgrade`), on nothing but
-the event loop and raw sockets, because an upgraded connection is handed on as a socket.  Every
-call is a connection of its own, so that cancelling is closing and back-pressure is the socket's.
+Constraint: the same face as the blocking client (`request`, `stream`, `upgrade`) over the same
+`http.py`, on nothing but the event loop and raw sockets, because an upgraded connection is handed
+on as a socket.  Every call is a connection of its own, so that cancelling is closing and
+back-pressure is the socket's.
 """
 
 from __future__ import annotations
@@ -13,18 +14,17 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
 
-from boxy_core.errors import DaemonUnreachable, Denied, ProtocolError, from_wire
+from boxy_core.client.http import Head, ResponseReader, quote, request_head, target
+from boxy_core.errors import BoxyError, DaemonUnreachable, Denied, ProtocolError, from_wire
 from boxy_core.errors import Timeout as TimedOut
 from boxy_core.protocol import API, UPGRADE, FrameReader
 
 PIECE = 65_536
-MAX_HEAD = 65_536
 MAX_BODY = 64 << 20
 MAX_LINE = 8 << 20
 ANSWER_WITHIN = 60.0
-"""Seconds that a plain request may take; a stop waits for the box's grace period."""
+"""Seconds that a plain request may take."""
 
 Query = Mapping[str, object]
 
@@ -37,78 +37,26 @@ class Upgraded(NamedTuple):
     headers: dict[str, str]
 
 
-def target(path: str, query: Query | None = None) -> str:
-    """The request target below the API's prefix; None values are left out, booleans are 1 or 0."""
-    url = API + quote(path, safe="/:@")
-    pairs = [(k, int(v) if isinstance(v, bool) else v) for k, v in (query or {}).items()]
-    encoded = urlencode([(k, str(v)) for k, v in pairs if v is not None])
-    return f"{url}?{encoded}" if encoded else url
-
-
-def request_head(method: str, path: str, query: Query | None, body: bytes, upgrade: bool) -> bytes:
-    """The request line and headers (RFC 9112), with the body behind them."""
-    lines = [f"{method} {target(path, query)} HTTP/1.1", "Host: boxy"]
-    if upgrade:
-        lines += ["Connection: Upgrade", f"Upgrade: {UPGRADE}"]
-    else:
-        lines.append("Connection: close")
-    if body or method in ("POST", "PUT"):
-        lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
-    return "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body
-
-
 class Answer:
-    """An answer under way: status and headers are here, the body comes as it is read."""
+    """An answer under way: its head is here, the body comes as it is read."""
 
-    def __init__(self, sock: socket.socket, status: int, headers: dict[str, str], early: bytes):
-        self.status = status
-        self.headers = headers
-        self.early = early
+    def __init__(self, sock: socket.socket, reader: ResponseReader, head: Head, early: bytes):
+        self.head = head
+        self.reader = reader
         self._sock = sock
+        self._early = early
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body, in whatever pieces it comes.  Raises ProtocolError if it is cut off."""
-        if self.headers.get("transfer-encoding", "").lower() == "chunked":
-            async for piece in self._chunks():
-                yield piece
-            return
-        length = self.headers.get("content-length")
-        left = int(length) if length and length.isdigit() else None
-        if self.early:
-            yield self.early
-            left = None if left is None else left - len(self.early)
-        while left is None or left > 0:
+        if self._early:
+            yield self._early
+        while not self.reader.done:
             data = await _receive(self._sock)
             if not data:
-                if left:
-                    raise ProtocolError("the daemon's answer was cut off")
+                self.reader.eof()
                 return
-            left = None if left is None else left - len(data)
-            yield data
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        buffer = bytearray(self.early)
-        while True:
-            end = buffer.find(b"\r\n")
-            if end < 0:
-                await self._more(buffer)
-                continue
-            try:
-                size = int(bytes(buffer[:end]).split(b";")[0], 16)
-            except ValueError:
-                raise ProtocolError("the daemon's answer has a chunk without a size") from None
-            while len(buffer) < end + 2 + size + 2:
-                await self._more(buffer)
-            if size == 0:
-                return
-            yield bytes(buffer[end + 2 : end + 2 + size])
-            del buffer[: end + 4 + size]
-
-    async def _more(self, buffer: bytearray) -> None:
-        data = await _receive(self._sock)
-        if not data or len(buffer) > MAX_BODY:
-            raise ProtocolError("the daemon's answer was cut off")
-        buffer += data
+            if part := self.reader.feed(data):
+                yield part
 
     async def body(self) -> bytes:
         """The whole body, at most 64 MiB."""
@@ -121,16 +69,14 @@ class Answer:
 
     async def lines(self) -> AsyncIterator[Any]:
         """The body as NDJSON.  A line `{"error": ...}` is raised as the error that it describes."""
-        buffer = bytearray()
+        buffer = b""
         async for piece in self.pieces():
-            buffer += piece
-            *whole, rest = buffer.split(b"\n")
-            if len(rest) > MAX_LINE:
+            *whole, buffer = (buffer + piece).split(b"\n")
+            if len(buffer) > MAX_LINE:
                 raise ProtocolError("the daemon sent a line of more than 8 MiB")
-            buffer = bytearray(rest)
             for line in whole:
                 if line.strip():
-                    yield _checked(_decode(bytes(line)))
+                    yield _checked(_decode(line))
 
     async def frames(self) -> AsyncIterator[tuple[int, bytes]]:
         """The body as stream frames: (type, payload)."""
@@ -157,16 +103,21 @@ class Client:
         *,
         query: Query | None = None,
         body: object = None,
-        timeout: float = ANSWER_WITHIN,  # noqa: ASYNC109 - the deadline is the wire's, and named in the error
+        within: float = ANSWER_WITHIN,
     ) -> Any:
-        """One request; the decoded JSON of its answer (None when it has no body)."""
+        """One request; the decoded JSON of its answer (None when it has no body).
+
+        Raises Timeout when the answer is not complete `within` so many seconds.
+        """
         try:
-            async with asyncio.timeout(timeout):
-                async with self.stream(method, path, query=query, body=body) as answer:
-                    data = await answer.body()
+            async with (
+                asyncio.timeout(within),
+                self.stream(method, path, query=query, body=body) as answer,
+            ):
+                data = await answer.body()
         except TimeoutError:
             raise TimedOut(
-                f"the daemon did not answer {method} {path} within {timeout:.0f} s",
+                f"the daemon did not answer {method} {path} within {within:.0f} s",
                 hint="look into its log",
             ) from None
         return _decode(data) if data.strip() else None
@@ -176,46 +127,39 @@ class Client:
         self, method: str, path: str, *, query: Query | None = None, body: object = None
     ) -> AsyncIterator[Answer]:
         """An answer that is read piece by piece; leaving the block closes the connection."""
-        sock, answer = await self._ask(method, path, query, body, upgrade=False)
-        try:
-            yield answer
-        finally:
-            sock.close()
+        sock, answer = await self._ask(method, path, query, body, upgrade="")
+        with sock:
+            try:
+                yield answer
+            except OSError as error:
+                raise self._unreachable(error) from None
 
     async def upgrade(
         self, method: str, path: str, *, query: Query | None = None, body: object = None
     ) -> Upgraded:
         """A connection turned into a stream of frames (`101 Switching Protocols`)."""
-        sock, answer = await self._ask(method, path, query, body, upgrade=True)
-        if answer.status != 101:
+        sock, answer = await self._ask(method, path, query, body, upgrade=UPGRADE)
+        if answer.head.status != 101:
             sock.close()
-            raise ProtocolError(f"the daemon answered {answer.status} instead of a stream")
-        return Upgraded(sock, answer.early, answer.headers)
+            raise ProtocolError(f"the daemon answered {answer.head.status} instead of a stream")
+        return Upgraded(sock, answer.reader.rest, answer.head.headers)
 
     async def _ask(
-        self, method: str, path: str, query: Query | None, body: object, *, upgrade: bool
+        self, method: str, path: str, query: Query | None, body: object, *, upgrade: str
     ) -> tuple[socket.socket, Answer]:
         payload = b"" if body is None else json.dumps(body).encode()
-        head = request_head(method, path, query, payload, upgrade)
-        sock = await self._connect()
-        try:
-            await asyncio.get_running_loop().sock_sendall(sock, head)
-            answer = await _read_head(sock)
-            if answer.status >= 300:
-                raise _error_of(answer.status, await answer.body())
-        except OSError as error:
-            sock.close()
-            raise _unreachable(self.socket_path, error) from None
-        except BaseException:
-            sock.close()
-            raise
-        return sock, answer
-
-    async def _connect(self) -> socket.socket:
+        length = len(payload) if body is not None or method == "POST" else None
+        where = target(API + quote(path), query)
+        head = request_head(method, where, length=length, upgrade=upgrade)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         sock.setblocking(False)
         try:
-            await asyncio.get_running_loop().sock_connect(sock, self.socket_path)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(sock, self.socket_path)
+            await loop.sock_sendall(sock, head + payload)
+            answer = await _read_head(sock)
+            if answer.head.status >= 300:
+                raise _error_of(answer.head.status, await answer.body())
         except PermissionError:
             sock.close()
             raise Denied(
@@ -224,19 +168,18 @@ class Client:
             ) from None
         except OSError as error:
             sock.close()
-            raise _unreachable(self.socket_path, error) from None
+            raise self._unreachable(error) from None
         except BaseException:
             sock.close()
             raise
-        return sock
+        return sock, answer
 
-
-def _unreachable(path: str, error: OSError) -> DaemonUnreachable:
-    reason = (error.strerror or str(error)).lower()
-    return DaemonUnreachable(
-        f"no daemon answers on {path} ({reason})",
-        hint="start it with: sudo boxyd & (or make run)",
-    )
+    def _unreachable(self, error: OSError) -> DaemonUnreachable:
+        reason = (error.strerror or str(error)).lower()
+        return DaemonUnreachable(
+            f"no daemon answers on {self.socket_path} ({reason})",
+            hint="start it with: sudo boxyd & (or `make run` in a checkout)",
+        )
 
 
 async def _receive(sock: socket.socket) -> bytes:
@@ -244,25 +187,16 @@ async def _receive(sock: socket.socket) -> bytes:
 
 
 async def _read_head(sock: socket.socket) -> Answer:
-    buffer = bytearray()
-    while (end := buffer.find(b"\r\n\r\n")) < 0:
+    reader = ResponseReader()
+    while True:
         data = await _receive(sock)
         if not data:
             raise DaemonUnreachable(
                 "the daemon closed the connection without an answer", hint="look into its log"
             )
-        buffer += data
-        if len(buffer) > MAX_HEAD and b"\r\n\r\n" not in buffer:
-            raise ProtocolError("the daemon's answer has a head of more than 64 KiB")
-    first, *lines = bytes(buffer[:end]).decode("latin-1").split("\r\n")
-    parts = first.split(" ", 2)
-    if len(parts) < 2 or not parts[0].startswith("HTTP/1.") or not parts[1].isdigit():
-        raise ProtocolError(f"what answers on the socket does not speak HTTP: {first[:60]!r}")
-    headers = {}
-    for line in lines:
-        name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
-    return Answer(sock, int(parts[1]), headers, bytes(buffer[end + 4 :]))
+        early = reader.feed(data)
+        if reader.head is not None:
+            return Answer(sock, reader, reader.head, early)
 
 
 def _decode(data: bytes) -> Any:
@@ -278,7 +212,7 @@ def _checked(line: Any) -> Any:
     return line
 
 
-def _error_of(status: int, body: bytes) -> Exception:
+def _error_of(status: int, body: bytes) -> BoxyError:
     try:
         data = json.loads(body)
     except ValueError:

@@ -1,0 +1,341 @@
+"""The console: puts State, Feed, Deeds and screens together.
+
+Constraint: the first paint comes well under a second, also over SSH; what is not needed for it is
+imported late.  The console decides nothing: leaving it, or killing it, leaves every box as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from boxy_core.client.aio import Client
+from boxy_core.errors import BoxyError
+from boxy_core.models import ALIVE, Box, Image
+from boxy_core.paths import default_paths
+from boxy_tui.deeds import PAST, Deeds
+from boxy_tui.feed import Feed
+from boxy_tui.format import plain
+from boxy_tui.palette import THEME
+from boxy_tui.panes.link import Target
+from boxy_tui.panes.scheduler import Scheduler
+from boxy_tui.screens.main import MainScreen
+from boxy_tui.screens.panes import PanesScreen
+from boxy_tui.state import State
+from boxy_tui.widgets.header import Figures, read_host
+
+REFRESH = 1 / 15
+"""Seconds between redraws for what the daemon says; many events in a row are one redraw."""
+SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash; else exec sh; fi")
+
+
+class BoxyApp(App[str], inherit_bindings=False):
+    """The application.
+
+    Args:
+        socket: the daemon's socket.
+        clock: seconds since the epoch; tests and screenshots have their own.
+        host: reads the host's figures; None shows none.
+    """
+
+    TITLE = "boxy"
+    CSS_PATH = "boxy.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "f1"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c", "quit_hint", "", show=False, system=True),
+    ]
+
+    def __init__(
+        self,
+        socket: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        host: Callable[[], Figures] | None = read_host,
+        zone: Callable[[float], time.struct_time] = time.localtime,
+    ) -> None:
+        super().__init__()
+        self.clock = clock
+        self.host = host
+        self._zone = zone
+        self.state = State()
+        self.client = Client(socket)
+        self.feed = Feed(self.client, self.state, self._changed)
+        self.deeds = Deeds(self.client, self.state)
+        self.scheduler = Scheduler()
+        self.main = MainScreen(self)
+        self.panes: dict[str, PanesScreen] = {}
+        self._stale = False
+        self.register_theme(THEME)
+        self.theme = THEME.name
+
+    def get_default_screen(self) -> Screen[None]:
+        """The first screen."""
+        return self.main
+
+    def on_mount(self) -> None:
+        """First the paint, then the daemon."""
+        self.run_worker(self.feed.run(), name="feed", exit_on_error=True)
+
+    def local_time(self, seconds: float) -> str:
+        """Hours, minutes, seconds where the user is."""
+        return time.strftime("%H:%M:%S", self._zone(seconds))
+
+    # ---------------------------------------------------------------- redraw
+
+    def _changed(self) -> None:
+        if not self._stale:
+            self._stale = True
+            self.set_timer(REFRESH, self._redraw)
+
+    def _redraw(self) -> None:
+        self._stale = False
+        screen = self.screen
+        if self.main.is_mounted and screen is self.main or screen.is_modal:
+            self.main.refresh_all()
+        elif isinstance(screen, PanesScreen):
+            screen.draw()
+
+    def wants_history(self, box_id: str) -> None:
+        """A box was selected: its curves should begin before we came."""
+        if self.state.lacks_history(box_id):
+            self.run_worker(self._history(box_id), group="history")
+
+    async def _history(self, box_id: str) -> None:
+        try:
+            await self.feed.history(box_id)
+        except BoxyError:
+            pass  # the curves begin now; that the daemon is gone is said elsewhere
+
+    # ---------------------------------------------------------------- notices
+
+    def say(self, text: str, hint: str = "", *, bad: bool = False) -> None:
+        """A notice: one sentence, and what to do."""
+        message = plain(text) if not hint else f"{plain(text)}\n{plain(hint)}"
+        self.notify(message, severity="error" if bad else "information", markup=False, timeout=6)
+
+    def complain(self, error: BoxyError) -> None:
+        """An error as a notice."""
+        self.say(error.message, error.hint, bad=True)
+
+    # ---------------------------------------------------------------- deeds
+
+    def deed(self, verb: str, boxes: Sequence[Box]) -> None:
+        """Do it, after a question where something would be lost."""
+        if verb not in ("kill", "remove"):
+            self.run_worker(self._do(verb, boxes))
+            return
+        names = [plain(box.name) for box in boxes]
+        what = names[0] if len(names) == 1 else f"{len(names)} boxes"
+        alive = [plain(box.name) for box in boxes if box.status in ALIVE]
+        detail = [", ".join(names[:8]) + (" …" if len(names) > 8 else "")] if len(names) > 1 else []
+        if verb == "remove":
+            detail.append("What was written in it is lost.")
+            if alive:
+                detail.append(f"Still running, will be killed: {', '.join(alive[:5])}")
+        else:
+            detail.append("It gets SIGKILL, with no chance to save anything; s stops it gently.")
+        self._ask(f"{verb.capitalize()} {what}?", detail, verb, partial(self._do, verb, boxes))
+
+    def _ask(
+        self, question: str, detail: Sequence[str], yes: str, then: Callable[[], object]
+    ) -> None:
+        from boxy_tui.screens.dialogs import ConfirmScreen
+
+        def answered(answer: bool | None) -> None:
+            if answer:
+                self.run_worker(then)  # type: ignore[arg-type]
+
+        self.push_screen(ConfirmScreen(question, detail, yes), answered)
+
+    async def _do(self, verb: str, boxes: Sequence[Box]) -> None:
+        failed = await self.deeds.do(verb, boxes)
+        for _, error in failed[:3]:
+            self.complain(error)
+        done = len(boxes) - len(failed)
+        if done and verb != "pause":
+            what = plain(boxes[0].name) if len(boxes) == 1 else f"{done} boxes"
+            self.notify(f"{what} {PAST[verb]}", markup=False, timeout=2)
+        self.main.boxes.marks.clear()
+        self._changed()
+
+    def prepare(self, image: Image) -> None:
+        """Unpack an image, and say how it goes."""
+        self.run_worker(self._prepare(image.name), exclusive=True, group="prepare")
+
+    async def _prepare(self, name: str) -> None:
+        said: list[str] = []
+
+        def say(text: str) -> None:
+            if not said:
+                self.say(text)
+            said.append(text)
+
+        try:
+            await self.deeds.prepare(name, say)
+        except BoxyError as error:
+            self.complain(error)
+        else:
+            self.say(f"{name} is ready.")
+
+    # ---------------------------------------------------------------- screens
+
+    def open_form(self, image: str) -> None:
+        """Ask what to run."""
+        from boxy_tui.screens.form import FormScreen
+
+        def made(box_id: str | None) -> None:
+            if box_id:
+                self.main.refresh_all()
+                self.main.boxes.go_to(box_id)
+
+        self.push_screen(FormScreen(self, image), made)
+
+    def open_logs(self, box: Box) -> None:
+        """Show what the box wrote."""
+        from boxy_tui.screens.reading import LogsScreen
+
+        self.push_screen(LogsScreen(self, box.id, box.name))
+
+    def open_inspect(self, box: Box) -> None:
+        """Show all that is known of the box."""
+        from boxy_tui.screens.reading import InspectScreen
+
+        self.push_screen(InspectScreen(self, box.name, f"/boxes/{box.id}"))
+
+    def open_image(self, image: Image) -> None:
+        """Show all that is known of the image."""
+        from boxy_tui.screens.reading import InspectScreen
+
+        self.push_screen(InspectScreen(self, image.name, f"/images/{image.name}"))
+
+    def action_help(self) -> None:
+        """All keys."""
+        from boxy_tui.keys import help_rows
+        from boxy_tui.screens.dialogs import HelpScreen
+
+        self.push_screen(HelpScreen(help_rows()))
+
+    # ---------------------------------------------------------------- panes
+
+    def main_target(self, box: Box) -> Target:
+        """The box's own session; a box that does not run is started with the pane attached."""
+        kind = "main" if box.status in ALIVE else "start"
+        title = (box.args or box.spec.command or ["main"])[0].rpartition("/")[2]
+        return Target(box.id, kind, title, tty=box.spec.tty)
+
+    def open_main(self, box: Box) -> None:
+        """Go to the box's main terminal."""
+        self._open_pane(self.main_target(box))
+
+    def open_shell(self, box: Box) -> None:
+        """A shell beside what runs in the box."""
+        self._open_pane(Target(box.id, "exec", "shell", SHELL))
+
+    def ask_command(self, box: Box) -> None:
+        """Ask for a command, and run it in a pane."""
+        import shlex
+
+        from boxy_tui.screens.dialogs import AskScreen
+
+        def entered(line: str | None) -> None:
+            try:
+                words = shlex.split(line or "")
+            except ValueError:
+                self.say("The command has a quote that is not closed.", bad=True)
+                return
+            if words:
+                title = words[0].rpartition("/")[2]
+                self._open_pane(Target(box.id, "exec", title, tuple(words)))
+
+        self.push_screen(AskScreen(f"Run in {plain(box.name)}", "top, cat /etc/hosts …"), entered)
+
+    def _open_pane(self, target: Target) -> None:
+        screen = self.panes.get(target.box_id)
+        if screen is None:
+            screen = self.panes[target.box_id] = PanesScreen(self, target.box_id)
+            self.install_screen(screen, f"panes-{target.box_id}")
+        if self.screen is not screen:
+            self.push_screen(screen)
+        self.call_later(screen.show, target)
+
+    def leave_panes(self, screen: PanesScreen, *, gone: bool = False) -> None:
+        """Back to the first screen; `gone`: the last pane was closed."""
+        if self.screen is screen:
+            self.pop_screen()
+        self.main.refresh_all()
+        self.main.boxes.go_to(screen.box_id)
+        if gone:
+            self.panes.pop(screen.box_id, None)
+            self.uninstall_screen(screen)
+            self.call_later(screen.remove)
+
+    # ---------------------------------------------------------------- palette and end
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The command palette: every key of the present screen, by its name."""
+        from boxy_tui.keys import commands
+
+        for title, sentence, action in commands():
+            run = partial(self._run_command, action)
+            yield SystemCommand(title, sentence, run)
+
+    def _run_command(self, action: str) -> None:
+        self.run_worker(self.run_action(action, self.screen))
+
+    def action_quit_hint(self) -> None:
+        """ctrl+c does not end the console."""
+        self.say("q leaves the console; boxes go on running.")
+
+    def action_quit_console(self) -> None:
+        """Leave; boxes go on."""
+        alive = sum(box.status in ALIVE for box in self.state.boxes.values())
+        boxes = "1 box goes" if alive == 1 else f"{alive} boxes go"
+        self.exit(f"{boxes} on running; boxy-tui shows them again." if alive else "")
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="boxy-tui", description="The console of Boxy: boxes, live.", allow_abbrev=False
+    )
+    parser.add_argument("--socket", help="the daemon's socket (BOXY_SOCKET)")
+    parser.add_argument("--run", help="the daemon's run folder, where its socket is (BOXY_RUN)")
+    parser.add_argument(
+        "--screenshot", metavar="FILE", help="draw once into an SVG file, and end"
+    )
+    parser.add_argument(
+        "--size", default="120x36", help="columns and lines of the screenshot (120x36)"
+    )
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`boxy-tui`; the exit status."""
+    arguments = parse(argv)
+    paths = default_paths(socket=arguments.socket, run=arguments.run)
+    os.environ.setdefault("TEXTUAL_FPS", "120")
+    if arguments.screenshot:
+        from boxy_tui.screenshot import take
+
+        return take(paths.socket, arguments.screenshot, arguments.size)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("boxy-tui: needs a terminal; `boxy ps` lists boxes without one.", file=sys.stderr)  # noqa: T201
+        return 1
+    words = BoxyApp(paths.socket).run()
+    if words:
+        print(f"boxy: {words}")  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,285 @@
+"""From the model to what is shown: cells, columns, figures and curves.  Pure.
+
+Constraint: no widgets, no clock (`now` is given), no terminal.  A cell is (text, style key); the
+keys are those of `palette.py`.  Text that came from a box or from outside passes `plain` here, so
+that no control character reaches the operator's terminal.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from boxy_core.models import ALIVE, Box, Event, Image, Status
+from boxy_core.text import escape
+from boxy_tui.state import Rates
+
+Cell = tuple[str, str]
+
+
+class Column(NamedTuple):
+    """A column of a table: `flex` > 0 shares what room is left; `rank` 0 is never hidden."""
+
+    title: str
+    width: int
+    right: bool = False
+    flex: int = 0
+    rank: int = 0
+
+
+BOX_COLUMNS = (
+    Column("", 1),
+    Column("NAME", 12, flex=2),
+    Column("IMAGE", 9, flex=1, rank=2),
+    Column("STATUS", 14),
+    Column("CPU", 6, right=True, rank=1),
+    Column("MEMORY", 7, right=True, rank=1),
+    Column("PIDS", 4, right=True, rank=3),
+    Column("NET/s", 6, right=True, rank=4),
+    Column("TREND", 10, rank=6),
+    Column("ID", 12, rank=7),
+    Column("COMMAND", 8, flex=4, rank=5),
+)
+
+IMAGE_COLUMNS = (
+    Column("", 1),
+    Column("NAME", 14, flex=1),
+    Column("SIZE", 8, right=True),
+    Column("STATE", 9),
+    Column("COMMAND", 12, flex=1, rank=1),
+    Column("DESCRIPTION", 16, flex=3, rank=2),
+    Column("SOURCE", 20, flex=2, rank=3),
+)
+
+GLYPHS: dict[Status, tuple[str, str]] = {
+    Status.CREATED: ("○", "dim"),
+    Status.STARTING: ("◌", "busy"),
+    Status.RUNNING: ("●", "ok"),
+    Status.PAUSED: ("‖", "paused"),
+    Status.STOPPING: ("◍", "warn"),
+    Status.EXITED: ("□", "dim"),
+    Status.LOST: ("?", "bad"),
+    Status.REMOVING: ("×", "warn"),
+}
+"""One sign for each state, different in shape as well as in colour."""
+
+
+plain = escape
+"""Text from outside on one line, with nothing in it that a terminal would obey."""
+
+
+# ---------------------------------------------------------------------- figures
+
+
+def size(count: float) -> str:
+    """Bytes in at most 5 characters: 0, 512B, 1.5K, 23M, 1.2G."""
+    if count <= 0:
+        return "0"
+    value = float(count)
+    for unit in "BKMGTP":
+        if value < 999.5 or unit == "P":
+            digits = 1 if value < 9.95 and unit != "B" else 0
+            return f"{value:.{digits}f}{unit}"
+        value /= 1024
+    raise AssertionError
+
+
+def percent(value: float) -> str:
+    """Percent of one core: 0, 0.4, 12.3, 240."""
+    if value < 0.05:
+        return "0"
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"
+
+
+def span(seconds: float) -> str:
+    """A duration in at most 4 characters: 8s, 12m, 3h, 17d."""
+    seconds = max(0.0, seconds)
+    for unit, length, upto in (("s", 1, 100), ("m", 60, 6000), ("h", 3600, 172_800)):
+        if seconds < upto:
+            return f"{int(seconds // length)}{unit}"
+    return f"{int(seconds // 86_400)}d"
+
+
+def status_text(box: Box, now: float) -> Cell:
+    """What the STATUS column says: `up 3m`, `exited 137 2h`."""
+    colour = GLYPHS[box.status][1]
+    if box.status is Status.RUNNING:
+        return f"up {span(now - box.started)}", colour
+    if box.status is Status.PAUSED:
+        return f"paused {span(now - box.started)}", colour
+    if box.status is Status.EXITED and box.exit is not None:
+        how = "oom" if box.exit.oom else str(box.exit.status)
+        since = span(now - (box.finished or box.exit.finished or now))
+        return f"exited {how} {since}", "dim" if box.exit.status == 0 else "bad"
+    return str(box.status), colour
+
+
+def command(args: Iterable[str]) -> str:
+    """A command line as one would type it."""
+    return plain(shlex.join(args))
+
+
+# ---------------------------------------------------------------------- rows
+
+
+def box_row(box: Box, rates: Rates, trend: Sequence[float], now: float) -> list[Cell]:
+    """The cells of a box, one for each of BOX_COLUMNS."""
+    sign, colour = GLYPHS[box.status]
+    alive = box.status in ALIVE
+    quiet = "" if alive else "dim"
+    hot = "bad" if rates.cpu >= 90 else "warn" if rates.cpu >= 50 else "text"
+    return [
+        (sign, colour),
+        (plain(box.name), "name" if alive else "dim"),
+        (plain(box.image), "blue" if alive else "faint"),
+        status_text(box, now),
+        (percent(rates.cpu), hot) if alive else ("", ""),
+        memory_cell(rates) if alive else ("", ""),
+        (str(rates.pids), quiet) if alive else ("", ""),
+        (size(rates.net), "dim" if rates.net < 1 else "accent") if alive else ("", ""),
+        (sparkline(trend, 10), "ok" if hot == "text" else hot) if alive else ("", ""),
+        (box.id[:12], "faint"),
+        (command(box.args or box.spec.command), "dim"),
+    ]
+
+
+def memory_cell(rates: Rates) -> Cell:
+    """Memory in use; coloured by how near it is to its limit."""
+    share = rates.memory / rates.memory_limit if rates.memory_limit else 0.0
+    return size(rates.memory), "bad" if share > 0.9 else "warn" if share > 0.75 else "text"
+
+
+def image_row(image: Image) -> list[Cell]:
+    """The cells of an image, one for each of IMAGE_COLUMNS."""
+    state: Cell = ("ready", "ok") if image.ready else ("not yet", "dim")
+    note: Cell = (plain(image.description), "dim")
+    if image.problem:
+        state, note = ("broken", "bad"), (plain(image.problem), "bad")
+    sign = ("■", "bad") if image.problem else ("■", "blue") if image.ready else ("□", "dim")
+    return [
+        sign,
+        (plain(image.name), "name"),
+        (size(image.size) if image.size else "-", "text"),
+        state,
+        (command([*image.entrypoint, *image.cmd]), "dim"),
+        note,
+        (plain(image.source), "faint"),
+    ]
+
+
+def event_line(event: Event, clock: str) -> list[Cell]:
+    """One line of the event list."""
+    subject, _, what = event.type.partition(".")
+    colour = {
+        "started": "ok", "exited": "warn", "oom": "bad", "removed": "dim", "created": "blue",
+        "paused": "paused",
+    }.get(what, "text")  # fmt: skip
+    name = plain(event.name or event.id[:12])
+    return [(f" {clock} ", "faint"), (f"{what or subject:<13}", colour), (name, "text")]
+
+
+def detail_lines(box: Box, now: float) -> list[list[Cell]]:
+    """What is said about the selected box beside its curves."""
+    limits = box.spec.limits
+    bounds = [
+        f"memory {size(limits.memory)}" if limits.memory else "",
+        f"cpus {limits.cpus:g}" if limits.cpus else "",
+        f"pids {limits.pids}" if limits.pids else "",
+    ]
+    flags = [
+        "terminal" if box.spec.tty else "pipes",
+        "removed at exit" if box.spec.auto_remove else "",
+        "read-only" if box.spec.read_only else "",
+        f"network {plain(box.spec.network)}",
+    ]
+    pid = f" · pid {box.pid}" if box.pid else ""
+    lines: list[list[Cell]] = [
+        [GLYPHS[box.status], (" ", ""), (plain(box.name), "bright"), ("  ", ""),
+         status_text(box, now), (f"  {box.id[:12]}{pid}", "faint")],
+        [("image   ", "dim"), (plain(box.image), "blue")],
+        [("command ", "dim"), (command(box.args or box.spec.command), "text")],
+        [("limits  ", "dim"), (", ".join(filter(None, bounds)) or "none of its own", "text")],
+        [("with    ", "dim"), (", ".join(filter(None, flags)), "text")],
+    ]  # fmt: skip
+    if box.error:
+        lines.insert(1, [("error   ", "bad"), (plain(box.error), "bad")])
+    lines += [[("notice  ", "warn"), (plain(notice), "text")] for notice in box.notices]
+    return lines
+
+
+# ---------------------------------------------------------------------- layout
+
+
+def fit(columns: Sequence[Column], width: int, gap: int = 2) -> list[tuple[int, int]]:
+    """Which columns are shown in `width` cells, and how wide: (index, width) pairs.
+
+    Those of the highest rank go first when room is short; what is left goes to the flexible ones.
+    """
+    shown = list(range(len(columns)))
+
+    def needed() -> int:
+        return sum(columns[i].width for i in shown) + gap * (len(shown) - 1)
+
+    while needed() > width:
+        victim = max(shown, key=lambda i: (columns[i].rank, i))
+        if columns[victim].rank == 0:
+            break
+        shown.remove(victim)
+    spare = max(0, width - needed())
+    flex = sum(columns[i].flex for i in shown)
+    widths = []
+    for i in shown:
+        extra = spare * columns[i].flex // flex if flex else 0
+        widths.append((i, columns[i].width + extra))
+    return widths
+
+
+# ---------------------------------------------------------------------- curves
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+_LEFT = (0x00, 0x40, 0x44, 0x46, 0x47)
+_RIGHT = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
+"""Braille dots of a column filled from below to height 0..4 (Unicode, block U+2800)."""
+BRAILLE = [[chr(0x2800 + left + right) for right in _RIGHT] for left in _LEFT]
+
+
+def sparkline(values: Sequence[float], width: int, top: float = 0.0) -> str:
+    """The last `width` values as blocks on one line, scaled to `top` or to the largest (min 10)."""
+    tail = values[-width:]
+    if not tail:
+        return ""
+    top = top or max(10.0, *tail)
+    marks = [BLOCKS[min(8, max(0, round(value / top * 8)))] if value > 0 else " " for value in tail]
+    return "".join(marks).rjust(width)
+
+
+def braille(values: Sequence[float], width: int, height: int, top: float) -> list[str]:
+    """A filled curve of the last `2 * width` values, `height` rows of `width` cells.
+
+    A value above 0 shows at least one dot: little is not nothing.
+    """
+    tail = list(values[-2 * width :])
+    heights = [0] * (2 * width - len(tail))
+    steps = 4 * height
+    for value in tail:
+        level = round(value / top * steps) if top > 0 else 0
+        heights.append(min(steps, max(level, 1 if value > 0 else 0)))
+    rows = []
+    for row in range(height - 1, -1, -1):
+        base = 4 * row
+        cells = [min(4, max(0, h - base)) for h in heights]
+        rows.append("".join([BRAILLE[a][b] for a, b in zip(cells[::2], cells[1::2], strict=True)]))
+    return rows
+
+
+def ceiling(values: Sequence[float], least: float) -> float:
+    """A round upper bound for a curve: 1, 2 or 5 times a power of ten, at least `least`."""
+    largest = max(values, default=0.0)
+    bound = least
+    while bound < largest:
+        for factor in (2.0, 2.5, 2.0):
+            bound *= factor
+            if bound >= largest:
+                break
+    return bound

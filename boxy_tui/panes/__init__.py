@@ -1,0 +1,1 @@
+"""What stands behind a terminal pane: its connection, its backlog, its view, the frame clock."""

@@ -1,0 +1,356 @@
+"""A pane on a session of a box: it connects, follows, looks back, and tells how it ended.
+
+Constraint: once connected it stands without the daemon.  All keys go to the program, except those
+behind the prefix ctrl+] and those of the scroll mode, which are handled here as two small tables.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from enum import StrEnum
+from typing import ClassVar
+
+from textual import events
+from textual.message import Message
+
+from boxy_core import protocol as wire
+from boxy_core.client.aio import Client
+from boxy_core.errors import BoxyError
+from boxy_tui.format import plain
+from boxy_tui.panes.link import Handlers, StreamLink, Target, connect, exit_words
+from boxy_tui.panes.scheduler import Scheduler
+from boxy_tui.terminal.pane import TerminalPane
+
+PREFIX = "ctrl+right_square_bracket"
+PREFIX_BYTE = b"\x1d"
+
+PREFIX_KEYS: dict[str, tuple[str, str, str]] = {
+    "d": ("d", "leave", "Leave the panes; everything goes on"),
+    "n": ("n", "next", "The next pane"),
+    "p": ("p", "previous", "The pane before"),
+    "c": ("c", "new shell", "A new shell in this box"),
+    "z": ("z", "zoom", "One pane alone, or all side by side"),
+    "left_square_bracket": ("[", "scroll", "Scroll and search mode"),
+    "x": ("x", "close", "Close the pane; what runs in it goes on if it is the box's main one"),
+    "right_square_bracket": ("]", "paste", "Paste what was copied last"),
+    PREFIX: ("ctrl+]", "send it", "Send ctrl+] itself to the program"),
+}
+"""Key after the prefix: how it is written, its word, its sentence.  Digits choose a pane."""
+
+SCROLL_KEYS: dict[str, tuple[str, str]] = {
+    "up": ("↑", "line back"),
+    "down": ("↓", "line forward"),
+    "pageup": ("pgup", "page back"),
+    "pagedown": ("pgdn", "page forward"),
+    "g": ("g", "oldest"),
+    "G": ("G", "newest"),
+    "slash": ("/", "search"),
+    "n": ("n", "older match"),
+    "N": ("N", "newer match"),
+    "q": ("q", "leave"),
+}
+"""Keys of the scroll mode: how each is written, and its word."""
+
+
+class Life(StrEnum):
+    """Where a pane is."""
+
+    NEW = "new"
+    CONNECTING = "connecting"
+    LIVE = "live"
+    ENDED = "ended"
+    BROKEN = "broken"
+
+
+class Mode(StrEnum):
+    """Who gets the keys."""
+
+    PROGRAM = "program"
+    PREFIX = "prefix"
+    SCROLL = "scroll"
+    SEARCH = "search"
+
+
+class SessionPane(TerminalPane):
+    """A terminal pane with a session behind it."""
+
+    class Command(Message):
+        """A prefix key that is not the pane's own affair."""
+
+        def __init__(self, pane: SessionPane, name: str) -> None:
+            super().__init__()
+            self.pane = pane
+            self.name = name
+
+    LAG_NOTICE: ClassVar[str] = "This pane was too slow and missed {}; the screen is up to date."
+
+    def __init__(self, client: Client, target: Target, scheduler: Scheduler) -> None:
+        super().__init__(scheduler)
+        self.target = target
+        self.life = Life.NEW
+        self.mode = Mode.PROGRAM
+        self.words = ""
+        self.needle = ""
+        self.viewers = 1
+        self._client = client
+        self._link: StreamLink | None = None
+        self._connecting: asyncio.Task[None] | None = None
+
+    # ---------------------------------------------------------------- connection
+
+    def resized(self, rows: int, columns: int) -> None:
+        """The first size opens the connection, later ones are sent."""
+        if self.life is Life.NEW:
+            self.open(rows, columns)
+        elif self._link is not None:
+            self._link.resize(rows, columns)
+
+    def open(self, rows: int, columns: int) -> None:
+        """Connect (again)."""
+        self.life, self.words, self.mode = Life.CONNECTING, "", Mode.PROGRAM
+        self.replaying = self.target.kind == "main"
+        self._connecting = asyncio.create_task(self._open(rows, columns))
+        self.post_message(self.Changed(self))
+
+    async def _open(self, rows: int, columns: int) -> None:
+        handlers = Handlers(self._output, self._frame, self._lost)
+        try:
+            link = await connect(self._client, self.target, rows, columns, handlers)
+        except BoxyError as error:
+            self._end(Life.BROKEN, plain(error.message))
+            if error.hint:
+                self.words += f" · {plain(error.hint)}"
+            self._inscribe(self.words)
+            return
+        if self.life is Life.CONNECTING:
+            self.life = Life.LIVE
+        self._link = link
+        height, width = self.size.height, self.size.width
+        if width and height and (height, width) != (rows, columns):
+            link.resize(height, width)
+        self.post_message(self.Changed(self))
+
+    def again(self, target: Target) -> None:
+        """Connect anew on a fresh screen."""
+        self._drop_link()
+        self.target = target
+        self.restart(self.size.width, self.size.height)
+        self.open(self.size.height or 24, self.size.width or 80)
+
+    def shut(self) -> None:
+        """Leave the session for good."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        self._drop_link()
+
+    def _drop_link(self) -> None:
+        if self._link is not None:
+            self._link.handlers = Handlers(lambda _: None, lambda _k, _p: None, lambda _: None)
+            self._link.close()
+            self._link = None
+
+    def on_unmount(self) -> None:
+        """A pane that is gone has no connection."""
+        self.shut()
+
+    @property
+    def alive(self) -> bool:
+        """Whether something runs behind it."""
+        return self.life in (Life.NEW, Life.CONNECTING, Life.LIVE)
+
+    def send(self, data: bytes) -> None:
+        """Bytes for the program."""
+        if self._link is None or self.life is not Life.LIVE:
+            return
+        if not self.target.tty:
+            self._send_plain(data)
+        else:
+            self._link.send(data)
+
+    def _send_plain(self, data: bytes) -> None:
+        """Without a terminal nobody echoes or makes signals of keys: the pane does."""
+        assert self._link is not None
+        if data == b"\x03":
+            self._link.signal(2)
+        elif data == b"\x04":
+            self._link.end_input()
+        else:
+            data = data.replace(b"\r", b"\n").replace(b"\x7f", b"")
+            self._link.send(data)
+            self.feed(data.replace(b"\n", b"\r\n"))
+
+    def pause(self, paused: bool) -> None:
+        """Read no further until the pane has caught up."""
+        if self._link is not None:
+            self._link.pause(paused)
+
+    # ---------------------------------------------------------------- what comes
+
+    def _output(self, data: bytes) -> None:
+        self.feed(data if self.target.tty else data.replace(b"\n", b"\r\n"))
+
+    def _frame(self, kind: int, payload: bytes) -> None:
+        if kind == wire.REPLAY_END:
+            self.mark(self._replay_ended)
+        elif kind == wire.LAGGED:
+            missed = struct.unpack(">Q", payload)[0] if len(payload) == 8 else 0
+            self._backlog.clear_bytes()
+            self.mark(lambda: self._lagged(missed))
+        elif kind == wire.VIEWERS:
+            self.mark(lambda: self._viewers(payload))
+        elif kind == wire.EXIT:
+            _, words = exit_words(payload)
+            self.mark(lambda: self._exited(words))
+
+    def _replay_ended(self) -> None:
+        self.replaying = False
+
+    def _lagged(self, missed: int) -> None:
+        from boxy_tui.format import size
+
+        self.replaying = True
+        self.restart()
+        self.notify(self.LAG_NOTICE.format(size(missed)), severity="warning")
+
+    def _viewers(self, payload: bytes) -> None:
+        try:
+            data = json.loads(payload)
+            self.viewers = int(data.get("count", 1))
+            rows, columns = int(data.get("rows", 0)), int(data.get("cols", 0))
+        except (ValueError, TypeError, AttributeError):
+            return
+        if rows > 0 and columns > 0 and self.target.tty:
+            self.resize_emulator(columns, rows)
+        self.post_message(self.Changed(self))
+
+    def _exited(self, words: str) -> None:
+        self._end(Life.ENDED, words)
+        self._inscribe(words)
+
+    def _lost(self, error: BoxyError | None) -> None:
+        def lost() -> None:
+            if self.life in (Life.LIVE, Life.CONNECTING):
+                self._end(Life.BROKEN, plain(str(error)) if error else "the connection was closed")
+                self._inscribe(self.words)
+
+        self._link = None
+        self.mark(lost)
+
+    def _end(self, life: Life, words: str) -> None:
+        self.life, self.words = life, words
+        self.replaying = False
+        self.post_message(self.Changed(self))
+
+    def _inscribe(self, words: str) -> None:
+        """Write on the screen how it ended, where the program would have gone on."""
+        term = self.emulator
+        leave = b"\x1b[?1049l" if term.alternate else b""
+        line = f"\x1b[r\x1b[m\x1b[?7h\x1b[{term.lines}H\x1b[?25l"
+        gap = "\r\n" if "".join(term.display).strip() else "\x1b[H"
+        term.feed(leave)
+        where = f"\x1b[{term.cursor.y + 1};1H" if term.cursor.y < term.lines - 1 else line
+        text = f"{where}{gap}\x1b[?25l\x1b[2m── {words} ──\x1b[m"
+        term.feed(f"\x1b[r\x1b[m{text}".encode())
+        self.repaint_all()
+
+    # ---------------------------------------------------------------- keys
+
+    async def _on_key(self, event: events.Key) -> None:
+        event.stop()
+        event.prevent_default()
+        handler = {
+            Mode.PROGRAM: self._program_key,
+            Mode.PREFIX: self._prefix_key,
+            Mode.SCROLL: self._scroll_key,
+            Mode.SEARCH: self._search_key,
+        }[self.mode]
+        handler(event)
+
+    def _set_mode(self, mode: Mode) -> None:
+        self.mode = mode
+        self.post_message(self.Changed(self))
+
+    def _program_key(self, event: events.Key) -> None:
+        if event.key == PREFIX:
+            self._set_mode(Mode.PREFIX)
+        elif self.life is Life.LIVE:
+            self.type_key(event)
+        elif not self.alive and event.key in ("enter", "r"):
+            self.post_message(self.Command(self, "again"))
+        elif not self.alive and event.key in ("x", "q", "d"):
+            self.post_message(self.Command(self, "leave" if event.key == "d" else "close"))
+
+    def _prefix_key(self, event: events.Key) -> None:
+        self._set_mode(Mode.PROGRAM)
+        if event.key == PREFIX:
+            self.type_bytes(PREFIX_BYTE)
+        elif event.key == "left_square_bracket":
+            self.view.hold()
+            self._set_mode(Mode.SCROLL)
+            self.view_changed()
+        elif event.key == "right_square_bracket":
+            self.post_message(events.Paste(self.app.clipboard))
+        elif event.key in PREFIX_KEYS:
+            self.post_message(self.Command(self, PREFIX_KEYS[event.key][1]))
+        elif event.key.isdecimal():
+            self.post_message(self.Command(self, event.key))
+
+    def _scroll_key(self, event: events.Key) -> None:
+        page = max(1, self.size.height - 2)
+        steps = {"up": -1, "k": -1, "down": 1, "j": 1, "pageup": -page, "pagedown": page,
+                 "ctrl+u": -page // 2, "ctrl+d": page // 2, "ctrl+b": -page, "ctrl+f": page}  # fmt: skip
+        if event.key in steps:
+            self.view.hold()
+            self.scroll_view(steps[event.key])
+            self.view.hold()
+        elif event.key in ("g", "home"):
+            self.view.to_start()
+        elif event.key in ("G", "end"):
+            self.view.top = self.emulator.base_line
+        elif event.key in ("slash", "question_mark"):
+            self.needle = ""
+            self._set_mode(Mode.SEARCH)
+        elif event.key in ("n", "N"):
+            self.view.step(-1 if event.key == "n" else 1, self.size.height)
+        elif event.key in ("q", "escape", "enter", "ctrl+c"):
+            self.mode = Mode.PROGRAM
+            self.view.follow()
+        elif event.key == PREFIX:
+            self.mode = Mode.PROGRAM
+            self._set_mode(Mode.PREFIX)
+            return
+        self.view_changed()
+
+    def _search_key(self, event: events.Key) -> None:
+        if event.key == "enter":
+            found = self.view.search(self.needle, self.size.height)
+            if not found:
+                self.notify(f"Nothing found for {plain(self.needle)!r}", markup=False, timeout=3)
+            self.mode = Mode.SCROLL
+        elif event.key in ("escape", "ctrl+c"):
+            self.mode = Mode.SCROLL
+        elif event.key == "backspace":
+            self.needle = self.needle[:-1]
+        elif event.character and event.character.isprintable():
+            self.needle += event.character
+        self.view_changed()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Looking back with the wheel is the scroll mode."""
+        super().on_mouse_scroll_up(event)
+        if not self.view.live and self.mode is Mode.PROGRAM:
+            self._set_mode(Mode.SCROLL)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Back at the present, the mode is over."""
+        super().on_mouse_scroll_down(event)
+        if self.view.live and self.mode is Mode.SCROLL:
+            self._set_mode(Mode.PROGRAM)
+
+    def leave_view(self) -> None:
+        """Show the screen again, and give the keys back to the program."""
+        if self.mode in (Mode.SCROLL, Mode.SEARCH):
+            self.mode = Mode.PROGRAM
+        super().leave_view()

@@ -1,0 +1,110 @@
+"""Small screens above the others: a question, a line to type, help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input
+
+from boxy_tui.format import Cell
+from boxy_tui.widgets.keybar import KeyBar
+from boxy_tui.widgets.lines import Lines
+
+
+class Words(Lines):
+    """Fixed lines of cells."""
+
+    def __init__(self, rows: Sequence[Sequence[Cell]], *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.rows = rows
+        self.styles.height = max(1, len(rows))
+
+    def line_cells(self, y: int) -> Sequence[Cell]:
+        """One of the lines."""
+        return self.rows[y] if y < len(self.rows) else []
+
+
+class ConfirmScreen(ModalScreen[bool]):
+    """Asks before something is lost."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "answer(True)", "yes"),
+        Binding("n,escape,q", "answer(False)", "no", key_display="n"),
+    ]
+
+    def __init__(self, question: str, detail: Sequence[str], yes: str) -> None:
+        super().__init__()
+        self._question = question
+        self._detail = detail
+        self._yes = yes
+
+    def compose(self) -> ComposeResult:
+        """Question, what would happen, the two keys."""
+        rows: list[list[Cell]] = [[(self._question, "bright")], []]
+        rows += [[(line, "dim")] for line in self._detail]
+        rows += [
+            [],
+            [(" y ", "badge-bad"), (f" {self._yes}    ", "text"), (" n ", "badge"), (" no", "text")],
+        ]
+        with Vertical(id="dialog", classes="danger"):
+            yield Words(rows)
+
+    def action_answer(self, answer: bool) -> None:
+        """Yes or no."""
+        self.dismiss(answer)
+
+
+class AskScreen(ModalScreen[str]):
+    """Asks for a line; "" when it was given up."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave")]
+
+    def __init__(self, question: str, hint: str) -> None:
+        super().__init__()
+        self._question = question
+        self._hint = hint
+
+    def compose(self) -> ComposeResult:
+        """The question and a field."""
+        with Vertical(id="dialog"):
+            yield Words([[(self._question, "bright")]])
+            yield Input(placeholder=self._hint, id="line", compact=True)
+            yield Words([[("↵", "key"), (" run   ", "text"), ("esc", "key"), (" leave", "text")]])
+
+    @on(Input.Submitted)
+    def _entered(self, message: Input.Submitted) -> None:
+        self.dismiss(message.value.strip())
+
+    def action_leave(self) -> None:
+        """Give it up."""
+        self.dismiss("")
+
+
+class HelpScreen(ModalScreen[None]):
+    """All keys, made from the bindings."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark", "dismiss", "back", key_display="esc"),
+    ]
+
+    def __init__(self, rows: Sequence[Sequence[Cell]]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def compose(self) -> ComposeResult:
+        """A window that scrolls."""
+        with VerticalScroll(id="help"):
+            yield Words(self._rows)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Say whose help it is."""
+        self.query_one("#help").border_title = " Keys "
+
+

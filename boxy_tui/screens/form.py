@@ -1,0 +1,198 @@
+"""The form for a new box.  What is typed is checked here as the command line would check it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.suggester import SuggestFromList
+from textual.widgets import Checkbox, Input, Label
+
+from boxy_core.errors import BoxyError, InvalidRequest
+from boxy_core.units import parse_cpus, parse_size
+from boxy_tui.format import Cell, plain
+from boxy_tui.widgets.keybar import KeyBar
+from boxy_tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from boxy_tui.app import BoxyApp
+
+FIELDS = (
+    ("image", "Image", "alpine"),
+    ("command", "Command", "the image's own"),
+    ("name", "Name", "made up if empty"),
+    ("memory", "Memory", "512m; no limit if empty"),
+    ("cpus", "CPUs", "1.5; no limit if empty"),
+    ("env", "Environment", "NAME=value OTHER='two words'"),
+)
+SWITCHES = (
+    ("tty", "terminal", True),
+    ("rm", "remove at exit", False),
+    ("attach", "attach", True),
+)
+
+
+class Wish(NamedTuple):
+    """What the form says: the spec for the daemon, and whether to attach."""
+
+    spec: dict[str, Any]
+    attach: bool
+
+
+def read_form(values: Mapping[str, str], switches: Mapping[str, bool]) -> Wish:
+    """The form's fields as a box spec.  Raises InvalidRequest naming the field."""
+    image = values["image"].strip()
+    if not image:
+        raise InvalidRequest("The image is missing.", hint="⇥ on the first screen lists them.")
+    spec: dict[str, Any] = {
+        "image": image,
+        "tty": switches["tty"],
+        "stdin": switches["tty"] or switches["attach"],
+        "auto_remove": switches["rm"],
+    }
+    if command := _words("command", values["command"]):
+        spec["command"] = command
+    if name := values["name"].strip():
+        spec["name"] = name
+    limits: dict[str, Any] = {}
+    if memory := values["memory"].strip():
+        limits["memory"] = parse_size(memory)
+    if cpus := values["cpus"].strip():
+        limits["cpus"] = parse_cpus(cpus)
+    if limits:
+        spec["limits"] = limits
+    if env := _environment(values["env"]):
+        spec["env"] = env
+    return Wish(spec, switches["attach"])
+
+
+def _words(field: str, text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise InvalidRequest(
+            f"The {field} has a quote that is not closed.", hint=f"({error})"
+        ) from None
+
+
+def _environment(text: str) -> dict[str, str]:
+    env = {}
+    for word in _words("environment", text):
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise InvalidRequest(f"{word!r} is not a variable.", hint="Write NAME=value.")
+        env[name] = value
+    return env
+
+
+class Message(Lines):
+    """What is wrong, or what is being done."""
+
+    DEFAULT_CSS: ClassVar[str] = "Message { height: 2; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[Cell]] = []
+
+    def say(self, text: str, hint: str = "", tone: str = "bad") -> None:
+        """Show a sentence and a hint."""
+        self.rows = [[(plain(text), tone)], [(plain(hint), "dim")]]
+        self.repaint()
+
+    def line_cells(self, y: int) -> Sequence[Cell]:
+        """One of the two lines."""
+        return self.rows[y] if y < len(self.rows) else []
+
+
+class FormScreen(ModalScreen[str]):
+    """Asks what to run and runs it; the result is the new box's id, "" when given up."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "run"),
+        Binding("tab,down", "app.focus_next", "next field", key_display="⇥"),
+        Binding("shift+tab,up", "app.focus_previous", "back", key_display="shift+⇥"),
+        Binding("space", "toggle", "switch"),
+        Binding("escape", "leave", "leave"),
+    ]
+
+    def __init__(self, boxy: BoxyApp, image: str) -> None:
+        super().__init__()
+        self.boxy = boxy
+        self._image = image
+        self._busy = False
+
+    def compose(self) -> ComposeResult:
+        """One line for each field."""
+        names = [image.name for image in self.boxy.state.images if not image.problem]
+        with Vertical(id="form"):
+            for name, label, hint in FIELDS:
+                with Horizontal(classes="field"):
+                    yield Label(label)
+                    yield Input(
+                        value=self._image if name == "image" else "",
+                        placeholder=hint,
+                        id=f"f-{name}",
+                        compact=True,
+                        suggester=SuggestFromList(names) if name == "image" else None,
+                    )
+            with Horizontal(classes="switches"):
+                for name, label, on_ in SWITCHES:
+                    yield Checkbox(label, on_, id=f"s-{name}", compact=True)
+            yield Message()
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Begin where there is something to type."""
+        self.query_one("#form").border_title = " New box "
+        self.query_one("#f-command" if self._image else "#f-image").focus()
+
+    @on(Input.Submitted)
+    def _entered(self) -> None:
+        self.action_submit()
+
+    def action_leave(self) -> None:
+        """Give it up."""
+        self.dismiss("")
+
+    def action_toggle(self) -> None:
+        """Space is the switch's own key; here for the footer."""
+        if isinstance(self.focused, Checkbox):
+            self.focused.toggle()
+
+    def action_submit(self) -> None:
+        """Check the fields and ask the daemon."""
+        if self._busy:
+            return
+        values = {name: self.query_one(f"#f-{name}", Input).value for name, _, _ in FIELDS}
+        switches = {name: self.query_one(f"#s-{name}", Checkbox).value for name, _, _ in SWITCHES}
+        try:
+            wish = read_form(values, switches)
+        except BoxyError as error:
+            self.query_one(Message).say(error.message, error.hint)
+            return
+        self._busy = True
+        self.run_worker(self._run(wish), exclusive=True)
+
+    async def _run(self, wish: Wish) -> None:
+        say = self.query_one(Message).say
+        try:
+            await self.boxy.deeds.prepare(
+                wish.spec["image"], lambda text: say(text, tone="accent"), quiet=True
+            )
+            say("making the box …", tone="accent")
+            box = await self.boxy.deeds.create(wish.spec)
+            if not wish.attach:
+                box = await self.boxy.deeds.start(box)
+        except BoxyError as error:
+            say(error.message, error.hint)
+            self._busy = False
+        else:
+            self.dismiss(box.id)
+            if wish.attach:
+                self.boxy.open_main(box)

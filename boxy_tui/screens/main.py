@@ -1,0 +1,465 @@
+"""The first screen: the tables of boxes and images, and the selected box's figures.
+
+Constraint: reads the State and asks the application for deeds; draws on `refresh_all`, which the
+application calls when something has changed, never by a timer of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Input
+
+from boxy_core.models import ALIVE, Box, Image
+from boxy_tui.format import (
+    BOX_COLUMNS,
+    IMAGE_COLUMNS,
+    Cell,
+    box_row,
+    event_line,
+    image_row,
+    plain,
+)
+from boxy_tui.state import Link, Order, matches
+from boxy_tui.widgets.detail import Detail
+from boxy_tui.widgets.header import Header
+from boxy_tui.widgets.keybar import KeyBar
+from boxy_tui.widgets.lines import Lines
+from boxy_tui.widgets.table import Table
+
+if TYPE_CHECKING:
+    from boxy_tui.app import BoxyApp
+
+NEEDS_LIFE = frozenset({"stop", "restart", "kill", "pause", "shell", "exec"})
+NEEDS_DEATH = frozenset({"start"})
+NEEDS_BOX = NEEDS_LIFE | NEEDS_DEATH | {"attach", "logs", "inspect", "remove", "open", "mark"}
+
+
+class BoxTable(Table):
+    """The boxes, with the keys for them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "screen.attach", "attach"),
+        Binding("e", "screen.shell", "shell"),
+        Binding("E", "screen.exec", "exec"),
+        Binding("l", "screen.logs", "logs"),
+        Binding("i", "screen.inspect", "inspect"),
+        Binding("enter", "screen.open", "open"),
+        Binding("s", "screen.stop", "stop"),
+        Binding("S", "screen.start", "start"),
+        Binding("r", "screen.restart", "restart"),
+        Binding("p", "screen.pause", "pause"),
+        Binding("k", "screen.kill", "kill"),
+        Binding("d", "screen.remove", "remove"),
+        Binding("space", "screen.mark", "mark"),
+        Binding("o", "screen.order", "order"),
+    ]
+
+
+class ImageTable(Table):
+    """The images, with the keys for them."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "screen.run_box", "run it"),
+        Binding("u", "screen.prepare", "unpack"),
+        Binding("i", "screen.inspect_image", "inspect"),
+    ]
+
+
+class Tabs(Lines):
+    """One line: which table is shown, the filter, the order, the marks."""
+
+    DEFAULT_CSS: ClassVar[str] = "Tabs { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[Cell] = []
+
+    def line_cells(self, y: int) -> Sequence[Cell]:  # noqa: ARG002
+        """The line as the screen set it."""
+        return self.cells
+
+
+class Banner(Lines):
+    """What is wrong with the link to the daemon; not there when all is well."""
+
+    DEFAULT_CSS: ClassVar[str] = "Banner { height: auto; display: none; }"
+    UNDER = "surface"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[list[Cell]] = []
+
+    def say(self, rows: list[list[Cell]]) -> None:
+        """Show these lines, or nothing."""
+        changed = len(rows) != len(self.rows)
+        self.rows = rows
+        self.display = bool(rows)
+        if changed:
+            self.styles.height = len(rows) or "auto"
+        self.repaint()
+
+    def line_cells(self, y: int) -> Sequence[Cell]:
+        """One line of the message."""
+        return self.rows[y] if y < len(self.rows) else []
+
+
+class Events(Lines):
+    """The newest events, newest first; only where the screen is tall."""
+
+    DEFAULT_CSS: ClassVar[str] = "Events { height: 9; display: none; }"
+
+    def __init__(self, app: BoxyApp) -> None:
+        super().__init__(id="events")
+        self._boxy = app
+
+    def line_cells(self, y: int) -> Sequence[Cell]:
+        """A title, then one event a line."""
+        if y == 0:
+            return [(" EVENTS", "title")]
+        events = self._boxy.state.events
+        if y > len(events):
+            return []
+        event = events[-y]
+        return event_line(event, self._boxy.local_time(event.time))
+
+
+class MainScreen(Screen[None]):
+    """Tables, figures, keys."""
+
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (120, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (34, "-tall")]
+    AUTO_FOCUS = "#boxes"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("n", "run_box", "new"),
+        Binding("tab", "switch", "boxes/images", priority=True),
+        Binding("slash", "filter", "filter"),
+        Binding("colon", "app.command_palette", "commands"),
+        Binding("question_mark", "app.help", "help"),
+        Binding("q", "app.quit_console", "quit"),
+        Binding("escape", "clear", "Clear filter and marks", show=False),
+        Binding("ctrl+r", "retry", "Try the daemon again", show=False),
+    ]
+
+    def __init__(self, boxy: BoxyApp) -> None:
+        super().__init__(id="main")
+        self.boxy = boxy
+        self.needle = ""
+        self.sort = Order.NAME
+        self.boxes = BoxTable(BOX_COLUMNS, self._box_cells, empty=self._no_boxes, id="boxes")
+        self.images = ImageTable(IMAGE_COLUMNS, self._image_cells, empty=self._no_images, id="images")
+
+    def compose(self) -> ComposeResult:
+        """See boxy.tcss for the places."""
+        yield Header(self.boxy.state, self.boxy.host)
+        yield Banner()
+        with Container(id="body"):
+            with Container(id="tables"):
+                yield Tabs()
+                yield self.boxes
+                yield self.images
+                yield Input(placeholder="filter: words, !not", id="filter", compact=True)
+                yield Events(self.boxy)
+            yield Detail(self.boxy.state, self.boxy.clock)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Show what is known at once, and the host every two seconds."""
+        self.images.display = False
+        self.query_one("#filter").display = False
+        self.query_one(Header).tick()
+        self.set_interval(2.0, self.query_one(Header).tick)
+        self.refresh_all()
+
+    # ---------------------------------------------------------------- drawing
+
+    def refresh_all(self) -> None:
+        """Draw what the state says now."""
+        state = self.boxy.state
+        self.boxes.show(state.visible(self.needle, self.sort))
+        names = [i.name for i in state.images if matches(image_text(i), self.needle)]
+        self.images.show(names)
+        self.query_one(Banner).say(self._trouble())
+        self._draw_tabs()
+        self.query_one(Header).repaint()
+        self.query_one(Detail).tick()
+        self.query_one(Events).repaint()
+
+    def _box_cells(self, key: str) -> Sequence[Cell]:
+        state = self.boxy.state
+        box = state.boxes.get(key)
+        if box is None:
+            return [("", "")] * len(BOX_COLUMNS)
+        ring = state.samples.get(key, ())
+        trend = [sample.cpu_percent for sample in list(ring)[-10:]]
+        return box_row(box, state.rates(key), trend, self.boxy.clock())
+
+    def _image_cells(self, key: str) -> Sequence[Cell]:
+        image = self._image(key)
+        return image_row(image) if image else [("", "")] * len(IMAGE_COLUMNS)
+
+    def _image(self, name: str) -> Image | None:
+        return next((image for image in self.boxy.state.images if image.name == name), None)
+
+    def _no_boxes(self) -> Sequence[Sequence[Cell]]:
+        if self.needle:
+            return [[("   no box matches the filter · ", "dim"), ("esc", "key"), (" clears it", "dim")]]
+        if self.boxy.state.link is not Link.LIVE:
+            return []
+        return [
+            [("   There are no boxes yet.", "text")],
+            [],
+            [("   n", "key"), ("  runs a new one", "dim")],
+            [("   ⇥", "key"), ("  shows the images", "dim")],
+            [("   ?", "key"), ("  explains everything", "dim")],
+        ]
+
+    def _no_images(self) -> Sequence[Sequence[Cell]]:
+        return [[("   no image; put a folder with an image.json on the registry path", "dim")]]
+
+    def _draw_tabs(self) -> None:
+        state, tabs = self.boxy.state, self.query_one(Tabs)
+        shown, total = len(self.boxes.keys), len(state.boxes)
+        count = f"{shown}/{total}" if shown != total else str(total)
+        on_boxes = self.boxes.display
+        cells: list[Cell] = [
+            (f" Boxes {count} ", "tab-on" if on_boxes else "tab"),
+            (f" Images {len(state.images)} ", "tab" if on_boxes else "tab-on"),
+        ]
+        if self.needle:
+            cells += [("  filter ", "dim"), (self.needle, "accent")]
+        if self.sort is not Order.NAME:
+            cells += [("  by ", "dim"), (str(self.sort), "accent")]
+        if self.boxes.marks:
+            cells += [("  marked ", "dim"), (str(len(self.boxes.marks)), "paused")]
+        tabs.cells = cells
+        tabs.repaint()
+
+    def _trouble(self) -> list[list[Cell]]:
+        state = self.boxy.state
+        if state.trouble is None or state.link is Link.LIVE:
+            return []
+        hint = plain(state.trouble.hint)
+        rows: list[list[Cell]] = [[(" ✖ ", "bad"), (plain(state.trouble.message), "bright")]]
+        if hint:
+            rows.append([("   ", ""), (hint[:1].upper() + hint[1:], "accent")])
+        if state.ever_live:
+            rows.append([("   Boxes and open panes go on without it. Trying again … ", "dim"),
+                         ("ctrl+r", "key"), (" now", "dim")])  # fmt: skip
+        else:
+            rows.append([("   The console goes on trying; ", "dim"), ("ctrl+r", "key"),
+                         (" tries now, ", "dim"), ("q", "key"), (" leaves.", "dim")])  # fmt: skip
+        return rows
+
+    # ---------------------------------------------------------------- what is meant
+
+    @property
+    def current(self) -> Box | None:
+        """The box under the cursor."""
+        return self.boxy.state.boxes.get(self.boxes.current)
+
+    def chosen(self) -> list[Box]:
+        """The marked boxes, or the one under the cursor."""
+        boxes = self.boxy.state.boxes
+        keys = [key for key in self.boxes.keys if key in self.boxes.marks] or [self.boxes.current]
+        return [boxes[key] for key in keys if key in boxes]
+
+    def fits(self, action: str) -> bool:
+        """Whether a key's action would do something now; the footer dims the others."""
+        name = action.removeprefix("screen.")
+        if name not in NEEDS_BOX:
+            return True
+        chosen = self.chosen()
+        if name in NEEDS_LIFE:
+            return any(box.status in ALIVE for box in chosen)
+        if name in NEEDS_DEATH:
+            return any(box.status not in ALIVE for box in chosen)
+        return bool(chosen)
+
+    @on(Table.Moved, "#boxes")
+    def _selected(self, message: Table.Moved) -> None:
+        self.query_one(Detail).select(message.key)
+        self.query_one(KeyBar).renew()
+        self.boxy.wants_history(message.key)
+
+    @on(Table.Chosen)
+    def _double_click(self) -> None:
+        if self.boxes.display:
+            self.action_open()
+        else:
+            self.action_run_box()
+
+    # ---------------------------------------------------------------- keys
+
+    def action_switch(self) -> None:
+        """Show the other table."""
+        to_images = self.boxes.display
+        self.boxes.display, self.images.display = not to_images, to_images
+        (self.images if to_images else self.boxes).focus()
+        self._draw_tabs()
+
+    def action_filter(self) -> None:
+        """Open the filter."""
+        field = self.query_one("#filter", Input)
+        field.display = True
+        field.focus()
+
+    @on(Input.Changed, "#filter")
+    def _filtered(self, message: Input.Changed) -> None:
+        self.needle = message.value
+        self.refresh_all()
+
+    @on(Input.Submitted, "#filter")
+    def _close_filter(self) -> None:
+        self.query_one("#filter").display = False
+        (self.boxes if self.boxes.display else self.images).focus()
+
+    def action_clear(self) -> None:
+        """Drop filter and marks."""
+        self.query_one("#filter", Input).value = ""
+        self._close_filter()
+        self.boxes.marks.clear()
+        self.refresh_all()
+        self.boxes.repaint()
+
+    def action_order(self) -> None:
+        """Sort by the next thing."""
+        orders = list(Order)
+        self.sort = orders[(orders.index(self.sort) + 1) % len(orders)]
+        self.refresh_all()
+
+    def action_mark(self) -> None:
+        """Mark the box under the cursor, for deeds on several."""
+        self.boxes.toggle_mark()
+        self._draw_tabs()
+        self.query_one(KeyBar).renew()
+
+    def action_retry(self) -> None:
+        """Try the daemon at once."""
+        self.boxy.feed.retry()
+
+    def action_open(self) -> None:
+        """Attach; a box that does not run is started first."""
+        if (box := self._need()) is not None:
+            self.boxy.open_main(box)
+
+    def action_attach(self) -> None:
+        """The box's main terminal."""
+        if (box := self._need()) is not None:
+            if box.status in ALIVE:
+                self.boxy.open_main(box)
+            else:
+                self.boxy.say(f"{box.name} is not running.", "Enter starts it and attaches.")
+
+    def action_shell(self) -> None:
+        """A shell beside what runs."""
+        if (box := self._need_life()) is not None:
+            self.boxy.open_shell(box)
+
+    def action_exec(self) -> None:
+        """Ask for a command and run it in a pane."""
+        if (box := self._need_life()) is not None:
+            self.boxy.ask_command(box)
+
+    def action_logs(self) -> None:
+        """What the box wrote."""
+        if (box := self._need()) is not None:
+            self.boxy.open_logs(box)
+
+    def action_inspect(self) -> None:
+        """All that is known of the box."""
+        if (box := self._need()) is not None:
+            self.boxy.open_inspect(box)
+
+    def action_inspect_image(self) -> None:
+        """All that is known of the image."""
+        if (image := self._image(self.images.current)) is not None:
+            self.boxy.open_image(image)
+
+    def action_prepare(self) -> None:
+        """Unpack the image now, so that its first box starts at once."""
+        if (image := self._image(self.images.current)) is not None:
+            self.boxy.prepare(image)
+
+    def action_run_box(self) -> None:
+        """The form for a new box."""
+        image = self.images.current if self.images.display else ""
+        box = self.current
+        self.boxy.open_form(image or (box.image if box else ""))
+
+    def action_stop(self) -> None:
+        """Stop signal, then SIGKILL after the grace period."""
+        self._deed("stop", living=True)
+
+    def action_start(self) -> None:
+        """Start what does not run."""
+        self._deed("start", living=False)
+
+    def action_restart(self) -> None:
+        """Stop and start."""
+        self._deed("restart", living=True)
+
+    def action_pause(self) -> None:
+        """Freeze, or thaw what is frozen."""
+        self._deed("pause", living=True)
+
+    def action_kill(self) -> None:
+        """SIGKILL, after a question: `k` is also a common key for going up."""
+        self._deed("kill", living=True)
+
+    def action_remove(self) -> None:
+        """Take the boxes away, after a question."""
+        if chosen := self.chosen():
+            self.boxy.deed("remove", chosen)
+        else:
+            self._nothing()
+
+    def _deed(self, verb: str, *, living: bool) -> None:
+        chosen = self.chosen()
+        fitting = [box for box in chosen if (box.status in ALIVE) is living]
+        if fitting:
+            self.boxy.deed(verb, fitting)
+        elif chosen:
+            names = ", ".join(box.name for box in chosen)
+            state = "not running" if living else "running already"
+            hint = "S starts it." if living else "r restarts it."
+            self.boxy.say(f"{names} is {state}.", hint)
+        else:
+            self._nothing()
+
+    def _need(self) -> Box | None:
+        if self.current is None:
+            self._nothing()
+        return self.current
+
+    def _need_life(self) -> Box | None:
+        box = self._need()
+        if box is not None and box.status not in ALIVE:
+            self.boxy.say(f"{box.name} is not running.", "S starts it.")
+            return None
+        return box
+
+    def _nothing(self) -> None:
+        self.boxy.say("There is no box to do that to.", "n runs a new one.")
+
+
+def image_text(image: Image) -> str:
+    """What the filter searches."""
+    return f"{image.name} {image.description} {' '.join(image.cmd)}".lower()
+
+
+def local_time(seconds: float) -> str:
+    """Hours, minutes, seconds where the user is."""
+    return time.strftime("%H:%M:%S", time.localtime(seconds))
+
+
+def main_screen(screen: Screen[object]) -> MainScreen:
+    """The screen as what it is."""
+    return cast("MainScreen", screen)

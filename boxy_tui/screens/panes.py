@@ -1,0 +1,257 @@
+"""The panes of one box: tabs, or all side by side; one line below says where one is.
+
+Constraint: the screen is installed, not made anew, so leaving and re-entering loses nothing: its
+panes go on parsing while another screen is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Container
+from textual.screen import Screen
+
+from boxy_core.models import ALIVE
+from boxy_tui.format import GLYPHS, Cell, plain
+from boxy_tui.panes.link import Target
+from boxy_tui.panes.session import PREFIX_KEYS, SCROLL_KEYS, Life, Mode, SessionPane
+from boxy_tui.terminal.pane import TerminalPane
+from boxy_tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from boxy_tui.app import BoxyApp
+
+
+class StatusLine(Lines):
+    """The line below the panes: box, tabs, and what the keys do now."""
+
+    DEFAULT_CSS: ClassVar[str] = "StatusLine { dock: bottom; height: 1; }"
+    UNDER = "bar"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[Cell] = []
+
+    def line_cells(self, y: int) -> Sequence[Cell]:  # noqa: ARG002
+        """The line as the screen set it."""
+        return self.cells
+
+
+class PanesScreen(Screen[None], inherit_bindings=False):
+    """All panes on one box."""
+
+    DEFAULT_CSS: ClassVar[str] = """
+    PanesScreen { layout: vertical; }
+    PanesScreen #grid { layout: grid; grid-size-columns: 1; width: 1fr; height: 1fr; }
+    PanesScreen.-split SessionPane { border: round $line; border-title-color: $dim; }
+    PanesScreen.-split SessionPane:focus { border: round $accent; border-title-color: $accent; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = []
+    AUTO_FOCUS = ""
+
+    def __init__(self, boxy: BoxyApp, box_id: str) -> None:
+        super().__init__()
+        self.boxy = boxy
+        self.box_id = box_id
+        self.panes: list[SessionPane] = []
+        self.at = 0
+        self.zoomed = True
+        self._first: list[Target] = []
+
+    def compose(self) -> ComposeResult:
+        """The panes over the line."""
+        yield Container(id="grid")
+        yield StatusLine()
+
+    async def on_mount(self) -> None:
+        """Show the panes that were asked for before there was a screen."""
+        waiting, self._first = self._first, []
+        for target in waiting:
+            await self.add(target)
+
+    def on_screen_resume(self) -> None:
+        """Back again: the pane that had the keyboard has it."""
+        self._arrange()
+
+    # ---------------------------------------------------------------- panes come and go
+
+    async def show(self, target: Target) -> None:
+        """Go to the pane of this target; a main one that is there already is entered again."""
+        if not self.is_mounted:
+            self._first.append(target)
+            return
+        if target.kind != "exec":
+            for i, pane in enumerate(self.panes):
+                if pane.target.kind != "exec":
+                    self.at = i
+                    if not pane.alive:
+                        pane.again(target)
+                    self._arrange()
+                    return
+        await self.add(target)
+
+    async def add(self, target: Target) -> None:
+        """A new pane, in front."""
+        pane = SessionPane(self.boxy.client, target, self.boxy.scheduler)
+        self.panes.append(pane)
+        self.at = len(self.panes) - 1
+        await self.query_one("#grid").mount(pane)
+        self._arrange()
+
+    async def close_pane(self, pane: SessionPane) -> None:
+        """Take a pane away; without panes the screen is left."""
+        if pane not in self.panes:
+            return
+        self.panes.remove(pane)
+        self.at = min(self.at, len(self.panes) - 1)
+        pane.shut()
+        if self.panes:
+            await pane.remove()
+            self._arrange()
+        else:
+            self.boxy.leave_panes(self, gone=True)
+
+    @property
+    def current(self) -> SessionPane | None:
+        """The pane that has the keyboard."""
+        return self.panes[self.at] if self.panes else None
+
+    def _arrange(self) -> None:
+        split = not self.zoomed and len(self.panes) > 1
+        self.set_class(split, "-split")
+        grid = self.query_one("#grid")
+        columns = 1
+        if split:
+            wide = self.size.width >= 2 * 60
+            columns = 2 if wide or len(self.panes) > 3 else 1
+        grid.styles.grid_size_columns = columns
+        for i, pane in enumerate(self.panes):
+            pane.display = split or i == self.at
+            pane.border_title = f" {i + 1} {plain(pane.target.title)} " if split else None
+        if self.current is not None:
+            self.current.focus()
+        self.draw()
+
+    # ---------------------------------------------------------------- the line below
+
+    @on(TerminalPane.Changed)
+    def _pane_changed(self, message: TerminalPane.Changed) -> None:
+        if isinstance(message.pane, SessionPane) and message.pane.has_focus:
+            self.at = self.panes.index(message.pane) if message.pane in self.panes else self.at
+        self.draw()
+
+    def draw(self) -> None:
+        """Say where one is."""
+        if not self.is_mounted:
+            return
+        line = self.query_one(StatusLine)
+        pane = self.current
+        mode = pane.mode if pane else Mode.PROGRAM
+        if pane is None or mode is Mode.PROGRAM:
+            left, right = self._tabs(), self._hint(pane)
+        elif mode is Mode.PREFIX:
+            left, right = self._prefix_menu(), []
+        else:
+            left, right = self._scroll_menu(pane), []
+        used = sum(len(text) for text, _ in [*left, *right])
+        gap = max(0, self.size.width - used)
+        line.cells = [*left, (" " * gap, ""), *right]
+        line.repaint()
+
+    def _tabs(self) -> list[Cell]:
+        box = self.boxy.state.boxes.get(self.box_id)
+        name = plain(box.name) if box else "removed"
+        glyph: Cell = GLYPHS[box.status] if box else ("×", "bad")
+        cells: list[Cell] = [(f" {name} ", "badge"), (f" {glyph[0]} ", glyph[1])]
+        for i, pane in enumerate(self.panes):
+            sign = {Life.ENDED: "†", Life.BROKEN: "!"}.get(pane.life, "")
+            word = plain(pane.target.title)[:16]
+            cells += [(f" {i + 1} {word}{sign} ", "tab-on" if i == self.at else "tab"), (" ", "")]
+        return cells
+
+    def _hint(self, pane: SessionPane | None) -> list[Cell]:
+        cells: list[Cell] = []
+        if self.boxy.state.trouble is not None:
+            cells.append((" daemon lost ", "badge-bad"))
+        if pane is None:
+            return cells
+        if pane.life is Life.CONNECTING:
+            return [*cells, (" connecting … ", "busy")]
+        if not pane.alive:
+            return [*cells, (f" {pane.words} ", "warn"), ("↵", "key"), (" again ", "text"),
+                    ("x", "key"), (" close ", "text"), ("d", "key"), (" leave ", "text")]  # fmt: skip
+        if pane.viewers > 1:
+            cells.append((f" {pane.viewers} viewers ", "paused"))
+        title = plain(pane.emulator.title)
+        if title and self.size.width >= 100:
+            cells.append((f" {title[:40]} ", "dim"))
+        return [*cells, (" ctrl+]", "key"), (" keys ", "dim")]
+
+    def _prefix_menu(self) -> list[Cell]:
+        cells: list[Cell] = [(" ctrl+] ", "badge-warn"), (" ", "")]
+        for key, word, _ in PREFIX_KEYS.values():
+            cells += [(key, "key"), (f" {word}  ", "text")]
+        return [*cells, ("1-9", "key"), (" go", "text")]
+
+    def _scroll_menu(self, pane: SessionPane) -> list[Cell]:
+        if pane.mode is Mode.SEARCH:
+            return [(" search ", "badge-warn"), (" /", "key"), (plain(pane.needle), "bright"),
+                    ("▏", "accent"), ("  ↵", "key"), (" find  ", "text"), ("esc", "key"),
+                    (" back", "text")]  # fmt: skip
+        view = pane.view
+        place = f" -{view.back()}/{pane.emulator.history_size} "
+        cells: list[Cell] = [(" scroll ", "badge-warn"), (place, "bright")]
+        if view.needle:
+            at = f"{view.at + 1}/{len(view.matches)}" if view.matches else "none"
+            cells.append((f" {plain(view.needle)} {at} ", "warn"))
+        for key, word in SCROLL_KEYS.values():
+            cells += [(key, "key"), (f" {word}  ", "text")]
+        return cells
+
+    # ---------------------------------------------------------------- commands
+
+    @on(SessionPane.Command)
+    async def _command(self, message: SessionPane.Command) -> None:
+        name, pane = message.name, message.pane
+        if name.isdecimal():
+            self._go(int(name) - 1)
+        elif name == "leave":
+            self.boxy.leave_panes(self)
+        elif name in ("next", "previous"):
+            self._go((self.at + (1 if name == "next" else -1)) % max(1, len(self.panes)))
+        elif name == "zoom":
+            self.zoomed = not self.zoomed
+            self._arrange()
+        elif name == "new shell":
+            self._new_shell()
+        elif name == "close":
+            await self.close_pane(pane)
+        elif name == "again":
+            self._again(pane)
+
+    def _go(self, at: int) -> None:
+        if 0 <= at < len(self.panes):
+            self.at = at
+            self._arrange()
+
+    def _new_shell(self) -> None:
+        box = self.boxy.state.boxes.get(self.box_id)
+        if box is not None and box.status in ALIVE:
+            self.boxy.open_shell(box)
+        else:
+            self.boxy.say("The box is not running.", "Enter starts it again.")
+
+    def _again(self, pane: SessionPane) -> None:
+        box = self.boxy.state.boxes.get(self.box_id)
+        if box is None:
+            self.boxy.say("The box is gone.", "x closes the pane.")
+        elif pane.target.kind == "exec" and box.status not in ALIVE:
+            self.boxy.say(f"{plain(box.name)} is not running.", "Start it first: ctrl+] d, then S.")
+        elif pane.target.kind == "exec":
+            pane.again(pane.target)
+        else:
+            pane.again(self.boxy.main_target(box))

@@ -1,0 +1,390 @@
+"""The terminal pane: a widget on the emulator.  Keys go out as bytes, bytes come in as a screen.
+
+Constraint: the hottest widget of the console.  `feed` never parses; the common frame clock calls
+`parse_some`, only rows that changed are repainted, and a program's synchronised update (mode 2026)
+is shown whole.  It knows no network: a subclass gives `send`, `resized` and `pause`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from boxy_tui.palette import style
+from boxy_tui.panes.backlog import Backlog
+from boxy_tui.panes.scheduler import BUDGET
+from boxy_tui.panes.view import View
+from boxy_tui.terminal.emulator import Emulator
+from boxy_tui.terminal.find import Point
+from boxy_tui.terminal.keys import (
+    WHEEL_DOWN,
+    WHEEL_UP,
+    encode_focus,
+    encode_key,
+    encode_mouse,
+    encode_paste,
+)
+
+if TYPE_CHECKING:
+    from boxy_tui.panes.scheduler import Scheduler
+
+HISTORY = 10_000
+"""Rows of scrollback, about 350 bytes each at 80 columns."""
+HOLD = 0.15
+"""Seconds that a synchronised update may hold the repaint."""
+WHEEL = 3
+SMALLEST, LARGEST = 16 << 10, 1 << 20
+"""Bounds of what is parsed between two looks at the clock, in bytes."""
+REVERSE = Style(reverse=True)
+AWAY = Style(underline=True)
+SELECTED = Style(reverse=True)
+
+
+class TerminalPane(Widget, can_focus=True):
+    """A screen with a program behind it; see the module's docstring."""
+
+    DEFAULT_CSS: ClassVar[str] = "TerminalPane { width: 1fr; height: 1fr; }"
+
+    class Changed(Message):
+        """Title, scroll position or state changed: whoever shows them should look again."""
+
+        def __init__(self, pane: TerminalPane) -> None:
+            super().__init__()
+            self.pane = pane
+
+        def can_replace(self, message: Message) -> bool:
+            """Many in a row are one."""
+            return isinstance(message, TerminalPane.Changed) and message.pane is self.pane
+
+    def __init__(self, scheduler: Scheduler, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.auto_links = False
+        self.scheduled = False
+        self.replaying = False
+        self.emulator = self._new_emulator(80, 24)
+        self.view = View(self.emulator)
+        self._scheduler = scheduler
+        self._backlog = Backlog()
+        self._strips: list[Strip | None] = []
+        self._cursor: tuple[int, int] | None = None
+        self._held_since = 0.0
+        self._title = ""
+        self._buttons = 0
+        self._piece = SMALLEST
+
+    def _new_emulator(self, columns: int, lines: int) -> Emulator:
+        return Emulator(
+            columns,
+            lines,
+            history=HISTORY,
+            reply=self._reply,
+            on_clipboard=self._clipboard,
+            on_bell=self._bell,
+        )
+
+    # ---------------------------------------------------------------- for subclasses
+
+    def send(self, data: bytes) -> None:
+        """Bytes for the program."""
+
+    def resized(self, rows: int, columns: int) -> None:
+        """The pane has another size."""
+
+    def pause(self, paused: bool) -> None:
+        """Stop or resume reading from the program."""
+
+    # ---------------------------------------------------------------- bytes in
+
+    @property
+    def urgent(self) -> bool:
+        """Whether the frame clock should serve this pane first."""
+        return self.has_focus
+
+    @property
+    def backlog(self) -> int:
+        """Bytes received and not parsed yet."""
+        return self._backlog.size
+
+    def feed(self, data: bytes) -> None:
+        """Take what the program wrote; it is parsed in one of the next frames."""
+        if self._backlog.add(data):
+            self.pause(True)
+        self._scheduler.add(self, self._backlog.size)
+
+    def mark(self, deed: Callable[[], None]) -> None:
+        """Do this when everything that was fed so far is on the screen."""
+        self._backlog.mark(deed)
+        self._scheduler.add(self, self._backlog.size)
+
+    def parse_some(self, deadline: float) -> bool:
+        """Parse until the deadline, at least one piece.  True when something is left."""
+        backlog = self._backlog
+        while (item := backlog.take(self._piece)) is not None:
+            if isinstance(item, bytes):
+                self._parse(item)
+            else:
+                item()
+            if perf_counter() > deadline:
+                break
+        if backlog.drained():
+            self.pause(False)
+        self._after_parsing()
+        return bool(backlog)
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the emulator, and learn how much it takes in a frame: log lines go at twenty times
+        the speed of a full-screen program, and a flood is only seen in large pieces."""
+        start = perf_counter()
+        self.emulator.feed(data)
+        took = max(perf_counter() - start, 1e-5)
+        if len(data) >= SMALLEST:
+            fitting = int(len(data) * BUDGET / took)
+            self._piece = max(SMALLEST, min(LARGEST, fitting, 4 * self._piece))
+
+    def _after_parsing(self) -> None:
+        now = perf_counter()
+        if self.emulator.synchronized:
+            self._held_since = self._held_since or now
+            if now - self._held_since < HOLD:
+                self.set_timer(HOLD, self._after_parsing)
+                return
+        self._held_since = 0.0
+        self._repaint()
+        if self.emulator.title != self._title:
+            self._title = self.emulator.title
+            self.post_message(self.Changed(self))
+
+    def restart(self, columns: int = 0, lines: int = 0) -> None:
+        """A fresh screen (what comes next is a replay of the old one)."""
+        old = self.emulator
+        self.emulator = self._new_emulator(columns or old.columns, lines or old.lines)
+        self.view = View(self.emulator)
+        self.repaint_all()
+
+    def resize_emulator(self, columns: int, lines: int) -> None:
+        """Give the screen the size that the session has; it may differ from the widget's."""
+        if (columns, lines) != (self.emulator.columns, self.emulator.lines):
+            self.emulator.resize(columns, lines)
+            self.view.follow()
+            self.repaint_all()
+
+    def _reply(self, data: bytes) -> None:
+        if not self.replaying:
+            self.send(data)
+
+    def _clipboard(self, _selection: str, text: str | None) -> None:
+        if text is not None and not self.replaying and self.has_focus:
+            self.app.copy_to_clipboard(text)
+
+    def _bell(self) -> None:
+        if not self.replaying and self.has_focus:
+            self.app.bell()
+
+    # ---------------------------------------------------------------- painting
+
+    def _repaint(self) -> None:
+        term = self.emulator
+        dirty = set(term.take_dirty())
+        cursor = None if term.cursor.hidden else (min(term.cursor.x, term.columns - 1), term.cursor.y)
+        if cursor != self._cursor:
+            dirty.update(at[1] for at in (cursor, self._cursor) if at is not None)
+            self._cursor = cursor
+        if not dirty or not self.view.live:
+            return
+        offset = self._offset()
+        if len(dirty) > term.lines // 2 or offset:
+            self.repaint_all()
+            return
+        width = self.size.width
+        for y in dirty:
+            if y < len(self._strips):
+                self._strips[y] = None
+        self.refresh(*(Region(0, y, width, 1) for y in dirty))
+
+    def repaint_all(self) -> None:
+        """Draw every row anew."""
+        self._strips = [None] * self.size.height
+        self.refresh()
+
+    def _offset(self) -> int:
+        """The screen's row on the widget's first line; not 0 if the session is taller than us."""
+        surplus = self.emulator.lines - self.size.height
+        if surplus <= 0:
+            return 0
+        return max(0, min(surplus, self.emulator.cursor.y - self.size.height + 1))
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's Line API: one row, from the cache if it has not changed."""
+        if y < len(self._strips) and (known := self._strips[y]) is not None:
+            return known
+        strip = self._row(y).apply_style(self.rich_style)
+        if y < len(self._strips):
+            self._strips[y] = strip
+        return strip
+
+    def _row(self, y: int) -> Strip:
+        term, width = self.emulator, self.size.width
+        row = y + self._offset()
+        if row >= term.lines:
+            return Strip([Segment("·" * width, style("faint"))], width)
+        line = self.view.first_shown() + row
+        segments = term.segments(row) if self.view.live else term.line_segments(line)
+        strip = Strip(segments).adjust_cell_length(term.columns)
+        for start, end, present in self.view.matches_on(line):
+            strip = _over(strip, start, end, style("match-on" if present else "match"))
+        if (chosen := self.view.selection_on(line)) is not None:
+            strip = _over(strip, *chosen, SELECTED)
+        if self.view.live and self._cursor is not None and self._cursor[1] == row:
+            strip = self._with_cursor(strip, self._cursor[0])
+        if term.columns < width:
+            blank = Segment("·" * (width - term.columns), style("faint"))
+            return Strip([*strip, blank], width)
+        return strip.crop(0, width)
+
+    def _with_cursor(self, strip: Strip, x: int) -> Strip:
+        if not self.has_focus:
+            return _over(strip, x, x + 1, AWAY)
+        shape = self.emulator.cursor_shape
+        return _over(strip, x, x + 1, AWAY if shape == "underline" else REVERSE)
+
+    # ---------------------------------------------------------------- size and focus
+
+    def on_resize(self) -> None:
+        """The program follows the pane's size."""
+        width, height = self.size
+        if width and height:
+            self.resize_emulator(width, height)
+            self.repaint_all()
+            self.resized(height, width)
+
+    def on_focus(self) -> None:
+        """Tell the program, if it asked to know, and show the cursor."""
+        self._focus_moved(True)
+
+    def on_blur(self) -> None:
+        """The same, the other way round."""
+        self._focus_moved(False)
+
+    def _focus_moved(self, focused: bool) -> None:
+        if data := encode_focus(focused, self.emulator.modes):
+            self.send(data)
+        self.repaint_all()
+        self.post_message(self.Changed(self))
+
+    # ---------------------------------------------------------------- keys and paste
+
+    def type_key(self, event: events.Key) -> None:
+        """Send a key to the program; looking back ends."""
+        data = encode_key(event.key, event.character, self.emulator.modes)
+        if data:
+            self.type_bytes(data)
+
+    def type_bytes(self, data: bytes) -> None:
+        """Send what was typed or pasted."""
+        if not self.view.live:
+            self.leave_view()
+        self.send(data)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A paste goes to the program in brackets, if it knows them."""
+        event.stop()
+        self.type_bytes(encode_paste(event.text, self.emulator.modes))
+
+    # ---------------------------------------------------------------- looking back
+
+    def scroll_view(self, rows: int) -> None:
+        """Look further back (negative) or forward."""
+        self.view.scroll(rows)
+        self.view_changed()
+
+    def leave_view(self) -> None:
+        """Show the screen again."""
+        self.view.follow()
+        self.view_changed()
+
+    def view_changed(self) -> None:
+        """Draw the view, and have its place shown."""
+        self.repaint_all()
+        self.post_message(self.Changed(self))
+
+    # ---------------------------------------------------------------- mouse
+
+    def _mouse(self, kind: str, button: int, event: events.MouseEvent) -> bool:
+        modes = self.emulator.modes
+        if event.shift or not (modes.mouse or button >= WHEEL_UP):
+            return False
+        held = 2 * event.meta + 4 * event.ctrl
+        y = event.y + self._offset()
+        data = encode_mouse(kind, button, event.x, y, modes, modifiers=held)
+        if data and self.view.live:
+            self.send(data)
+        return bool(data) or bool(modes.mouse)
+
+    def _point(self, event: events.MouseEvent) -> Point:
+        column = max(0, min(event.x, self.emulator.columns - 1))
+        return Point(self.view.first_shown() + self._offset() + event.y, column)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """For the program if it wants the mouse (not with shift); else a selection begins."""
+        event.stop()
+        self.focus()
+        self.capture_mouse()
+        self._buttons = event.button
+        if not self._mouse("press", event.button - 1, event) and event.button == 1:
+            self.view.select(self._point(event))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Dragging, or bare motion for programs that asked for it."""
+        if self.view.anchor is not None:
+            self.view.extend(self._point(event))
+            self.repaint_all()
+        else:
+            self._mouse("move", (self._buttons or 4) - 1, event)
+
+    def on_mouse_up(self, event: events.MouseUp) -> None:
+        """The end of a drag: what was selected is copied."""
+        event.stop()
+        self.release_mouse()
+        button, self._buttons = self._buttons, 0
+        if self.view.anchor is None:
+            self._mouse("release", button - 1, event)
+            return
+        if text := self.view.selected():
+            self.app.copy_to_clipboard(text)
+            self.notify(f"{len(text)} characters copied", timeout=2)
+        self.repaint_all()
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """The wheel: for the program, or to look back."""
+        event.stop()
+        if not self.view.live or not self._mouse("press", WHEEL_UP, event):
+            self.scroll_view(-WHEEL)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """The wheel, the other way."""
+        event.stop()
+        if not self.view.live or not self._mouse("press", WHEEL_DOWN, event):
+            self.scroll_view(WHEEL)
+
+
+def _over(strip: Strip, start: int, end: int, over: Style) -> Strip:
+    """The strip with a style laid over the cells start..end-1; a wide character counts whole."""
+    length = strip.cell_length
+    start, end = max(0, min(start, length)), max(0, min(end, length))
+    if start >= end:
+        return strip
+    last = strip.crop(end - 1, end + 1).text
+    if last and cell_len(last[0]) == 2:
+        end = min(length, end + 1)
+    middle = [Segment(t, (own or Style.null()) + over) for t, own, _ in strip.crop(start, end)]
+    return Strip([*strip.crop(0, start), *middle, *strip.crop(end, length)], length)

@@ -1,0 +1,1 @@
+"""The console's widgets: attributes down, messages up; none knows its parent."""

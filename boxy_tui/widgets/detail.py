@@ -1,0 +1,99 @@
+"""The selected box: what it is, and its five curves, which begin with the daemon's history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.widget import Widget
+
+from boxy_core.models import ALIVE, Box
+from boxy_tui import palette
+from boxy_tui.format import Cell, ceiling, detail_lines, percent, size
+from boxy_tui.state import State, series
+from boxy_tui.widgets.graph import Graph
+from boxy_tui.widgets.lines import Lines
+
+MIB = 1024 * 1024
+
+
+class Facts(Lines):
+    """The lines about the box."""
+
+    DEFAULT_CSS: ClassVar[str] = "Facts { height: 5; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.facts: list[list[Cell]] = []
+
+    def line_cells(self, y: int) -> Sequence[Cell]:
+        """One fact a line."""
+        return [(" ", ""), *self.facts[y]] if y < len(self.facts) else []
+
+
+class Detail(Widget):
+    """Facts and curves of one box; empty when there is none."""
+
+    DEFAULT_CSS: ClassVar[str] = """
+    Detail { height: 1fr; layout: vertical; }
+    Detail #graphs { layout: grid; grid-gutter: 0 2; padding: 0 1; height: 1fr; }
+    """
+
+    def __init__(self, state: State, clock: Callable[[], float]) -> None:
+        super().__init__(id="detail")
+        self._state = state
+        self._clock = clock
+        self.box_id = ""
+
+    def compose(self) -> ComposeResult:
+        """Facts above, curves below."""
+        yield Facts()
+        with Container(id="graphs"):
+            yield Graph("CPU", id="g-cpu")
+            yield Graph("MEM", colour=palette.BLUE, id="g-memory")
+            yield Graph("PIDS", colour=palette.MAGENTA, id="g-pids")
+            yield Graph("I/O", colour=palette.ORANGE, id="g-io")
+            yield Graph("NET", colour=palette.ACCENT, id="g-net")
+
+    def on_mount(self) -> None:
+        """Show what is known once there is a size."""
+        self.call_after_refresh(self.tick)
+
+    def select(self, box_id: str) -> None:
+        """Show this box from now on."""
+        self.box_id = box_id
+        self.tick()
+
+    def tick(self) -> None:
+        """Draw what the state says now."""
+        box = self._state.boxes.get(self.box_id)
+        facts = self.query_one(Facts)
+        facts.facts = detail_lines(box, self._clock()) if box else []
+        facts.repaint()
+        self._curves(box)
+
+    def _curves(self, box: Box | None) -> None:
+        samples = self._state.samples.get(self.box_id, ()) if box else ()
+        curves = series(list(samples))
+        now = self._state.rates(self.box_id)
+        alive = box is not None and box.status in ALIVE
+        cpus = box.spec.limits.cpus if box else None
+        cpu_top = 100.0 * cpus if cpus else ceiling(curves["cpu"], 100.0)
+        memory_top = float(now.memory_limit) or ceiling(curves["memory"], 16.0 * MIB)
+        pids_top = ceiling(curves["pids"], 10.0)
+        io_top = ceiling(curves["io"], 64.0 * 1024)
+        net_top = ceiling(curves["net"], 64.0 * 1024)
+        figures = {
+            "cpu": (cpu_top, f"{percent(now.cpu)}%", f"of {percent(cpu_top)}%"),
+            "memory": (memory_top, size(now.memory), f"of {size(memory_top)}"
+                       if now.memory_limit else "no limit"),
+            "pids": (pids_top, str(now.pids), f"of {now.pids_limit}"
+                     if now.pids_limit > 0 else "no limit"),
+            "io": (io_top, f"{size(now.io)}/s", f"top {size(io_top)}"),
+            "net": (net_top, f"{size(now.net)}/s", f"top {size(net_top)}"),
+        }  # fmt: skip
+        for name, (top, figure, bound) in figures.items():
+            graph = self.query_one(f"#g-{name}", Graph)
+            graph.show(curves[name], top, figure if alive else "–", bound if alive else "")

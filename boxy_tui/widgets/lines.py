@@ -1,0 +1,115 @@
+"""Drawing by lines: cells to strips, and the base of widgets that know their own lines.
+
+Constraint: on the hot path of every tick.  A widget keeps the cells of the lines that it shows and
+repaints only those that differ (a table of 5,000 rows costs what its visible ones cost).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from boxy_tui.format import Cell
+from boxy_tui.palette import style
+
+ELLIPSIS = "…"
+
+
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """The text in exactly `width` cells, cut with an ellipsis when it is longer."""
+    if text.isascii():
+        length = len(text)
+        if length == width:
+            return text
+        if length < width:
+            return text.rjust(width) if right else text.ljust(width)
+        return text[: width - 1] + ELLIPSIS if width > 1 else text[:width]
+    length = cell_len(text)
+    if length <= width:
+        blank = " " * (width - length)
+        return blank + text if right else text + blank
+    return set_cell_size(text, width - 1) + ELLIPSIS if width > 1 else set_cell_size(text, width)
+
+
+def to_strip(cells: Iterable[Cell], width: int, under: str = "") -> Strip:
+    """A line of `width` cells; `under` is a style key that lies beneath all of them."""
+    base = f"{under} " if under else ""
+    segments = []
+    room = width
+    for text, key in cells:
+        if room <= 0:
+            break
+        length = len(text) if text.isascii() else cell_len(text)
+        if length > room:
+            text, length = pad(text, room), room
+        if length:
+            segments.append(Segment(text, style((base + key).strip())))
+            room -= length
+    if room > 0:
+        segments.append(Segment(" " * room, style(under)))
+    return Strip(segments, width)
+
+
+class Lines(Widget):
+    """A widget that is a list of lines of cells.
+
+    A subclass gives `line_cells(y)`; `repaint` asks again for all shown lines and touches those
+    that changed.
+    """
+
+    DEFAULT_CSS: ClassVar[str] = "Lines { height: auto; }"
+    UNDER: ClassVar[str] = ""
+    """Style key beneath every line."""
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes)
+        self._shown: list[Sequence[Cell]] = []
+        self.auto_links = False
+
+    def line_cells(self, y: int) -> Sequence[Cell]:
+        """The cells of the visible line y."""
+        raise NotImplementedError
+
+    def line_under(self, y: int) -> str:  # noqa: ARG002
+        """Style key beneath the visible line y."""
+        return self.UNDER
+
+    def repaint(self) -> None:
+        """Look at every visible line again; repaint those that are not as they were."""
+        width, height = self.size
+        if not width or not height or not self.is_attached:
+            return
+        fresh = [self._line(y) for y in range(height)]
+        old = self._shown
+        if len(old) != height:
+            self._shown = fresh
+            self.refresh()
+            return
+        changed = [Region(0, y, width, 1) for y in range(height) if fresh[y] != old[y]]
+        self._shown = fresh
+        if changed:
+            self.refresh(*changed)
+
+    def _line(self, y: int) -> Sequence[Cell]:
+        return [*self.line_cells(y), ("", self.line_under(y))]
+
+    def render_line(self, y: int) -> Strip:
+        """Textual's Line API: one visible line."""
+        if y >= len(self._shown):
+            height = self.size.height
+            self._shown = [self._line(row) for row in range(height)]
+            if y >= len(self._shown):
+                return Strip.blank(self.size.width, self.rich_style)
+        *cells, (_, under) = self._shown[y]
+        return to_strip(cells, self.size.width, under).apply_style(self.rich_style)
+
+    def on_resize(self) -> None:
+        """Every line may be laid out anew."""
+        self._shown = []
+        self.refresh()
