@@ -26,7 +26,7 @@ from boxy_core.image.fetch import fetch
 from boxy_core.image.folder import Folder, Registry
 from boxy_core.image.layers import Layers, no_progress, write_whole
 from boxy_core.image.sources import Archive, Download, Identity, Made, Source, Tree, find
-from boxy_core.image.streams import Limits
+from boxy_core.image.streams import DEFAULT_LIMITS, Limits
 from boxy_core.image.unpack import Progress
 from boxy_core.models import Image, Model
 from boxy_core.paths import Paths
@@ -55,7 +55,7 @@ Strings = list[str]  # in the class below, `list` is a method
 class ImageStore:
     """The images on the registry path, and their unpacked layers below ROOT."""
 
-    def __init__(self, paths: Paths, limits: Limits = Limits()) -> None:  # noqa: B008 (immutable)
+    def __init__(self, paths: Paths, limits: Limits = DEFAULT_LIMITS) -> None:
         self._paths = paths
         self._registry = Registry(paths.registry)
         self._layers = Layers(paths.layers, limits)

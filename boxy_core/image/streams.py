@@ -48,6 +48,9 @@ class Limits(NamedTuple):
     """bytes of address space of the unpacking process"""
 
 
+DEFAULT_LIMITS = Limits()
+
+
 def opened(read: Read) -> Iterator[bytes]:
     """The raw tar behind `read`, in pieces. Raises BadArchive for what is no archive."""
     head = b""
@@ -78,7 +81,7 @@ def _looks_like_tar(head: bytes) -> bool:
         return False
     stored = head[148:156].strip(b"\0 ")
     found = 256 + sum(head[:148]) + sum(head[156:])
-    return not any(head) or (stored.isdigit() and stored == b"%o" % found)
+    return not any(head) or stored.lstrip(b"0") == b"%o" % found
 
 
 def _again(head: bytes, read: Read) -> Read:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from boxy_core.errors import Denied, ImageError, Internal
-from boxy_core.image.streams import Limits
+from boxy_core.image.streams import DEFAULT_LIMITS, Limits
 from boxy_core.image.worker import Report
 
 Progress = Callable[[str, int, int], None]
@@ -38,7 +38,7 @@ def unpack(
     *,
     name: str,
     progress: Progress,
-    limits: Limits = Limits(),  # noqa: B008 (immutable)
+    limits: Limits = DEFAULT_LIMITS,
     keep: Sequence[int] = (),
 ) -> Report:
     """Unpack the archive open at the descriptor `archive` into the empty `folder`.
