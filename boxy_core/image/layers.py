@@ -176,7 +176,8 @@ class Layers:
         freed = 0
         for path, lock in doomed:
             with lock:
-                freed += trees.remove(path)
+                freed += trees.remove(path + "/tree")
+                trees.remove(path)
         return freed
 
     def clean(self) -> list[str]:

@@ -21,8 +21,12 @@ def header(
 ) -> bytes:
     """One header block with a right checksum. Numbers may be given as raw fields.
 
+    What is too long for its field is told by GNU's headers in front.
     `extra` is what stands from byte 329 on (device numbers, prefix, GNU's fields).
     """
+    before = long_name(name) if len(name) > 100 else b""
+    before += long_name(link, b"K") if len(link) > 100 else b""
+    name, link = name[:100], link[:100]
     fields = [
         name.ljust(100, b"\0"),
         _field(mode, 8),
@@ -39,7 +43,7 @@ def header(
     ]
     block = b"".join(fields).ljust(BLOCK, b"\0")
     assert len(block) == BLOCK
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
+    return before + block[:148] + b"%06o\0 " % sum(block) + block[156:]
 
 
 def _field(value: int | bytes, width: int) -> bytes:
