@@ -174,6 +174,8 @@ def from_wire(data: Mapping[str, object]) -> BoxyError:
     cls = BY_CODE.get(str(data.get("code", "")), BoxyError)
     details = data.get("details")
     extra = {str(k): v for k, v in details.items()} if isinstance(details, dict) else {}
+    for parameter in ("self", "message", "hint"):
+        extra.pop(parameter, None)
     message = str(data.get("message") or "the daemon gave no reason")
     hint = str(data.get("hint") or "")
     if issubclass(cls, StartFailed):
@@ -181,6 +183,4 @@ def from_wire(data: Mapping[str, object]) -> BoxyError:
         step = str(extra.pop("step", ""))
         number = errno if isinstance(errno, int) else 0
         return cls(message, hint=hint, step=step, errno=number, **extra)
-    extra.pop("message", None)
-    extra.pop("hint", None)
     return cls(message, hint=hint, **extra)
