@@ -55,7 +55,7 @@ class DetachKeys:
 
     def __init__(self, keys: tuple[bytes, ...]) -> None:
         self._keys = [_spellings(key) for key in keys]
-        self._held: list[bytes] = []
+        self._held = b""
         self._deadline = 0.0
         self.detached = False
 
@@ -70,45 +70,28 @@ class DetachKeys:
             return data
         if not self._held and not any(key in data for key in self._keys[0]):
             return data
-        passed = bytearray()
-        at = 0
-        while at < len(data):
-            key = self._match(data, at)
-            if key:
-                self._held.append(key)
-                at += len(key)
-                if len(self._held) == len(self._keys):
-                    self.detached = True
-                    break
-            elif self._held:
-                passed += self._release()
-            else:
-                passed += data[at : at + 1]
-                at += 1
-        self._deadline = now + PATIENCE
-        return bytes(passed)
+        data, self._held = self._held + data, b""
+        for at in range(len(data)):
+            matched, end = self._match(data, at)
+            if matched == len(self._keys):
+                self.detached = True
+                return data[:at]
+            if matched and end == len(data):
+                self._held = data[at:]
+                self._deadline = now + PATIENCE
+                return data[:at]
+        return data
 
     def expire(self) -> bytes:
         """The time is up: what was held back."""
-        held = b"".join(self._held)
-        self._held = []
+        held, self._held = self._held, b""
         return held
 
-    def _match(self, data: bytes, at: int) -> bytes:
-        for spelling in self._keys[len(self._held)]:
-            if data.startswith(spelling, at):
-                return spelling
-        return b""
-
-    def _release(self) -> bytes:
-        """Let go of the first held key; what follows it may still begin the sequence."""
-        first, *others = self._held
-        self._held = []
-        passed = first
-        for key in others:
-            if key in self._keys[len(self._held)]:
-                self._held.append(key)
-            else:
-                passed += b"".join(self._held) + key
-                self._held = []
-        return passed
+    def _match(self, data: bytes, at: int) -> tuple[int, int]:
+        """How many keys of the sequence stand at `at`, and where they end."""
+        for count, spellings in enumerate(self._keys):
+            key = next((key for key in spellings if data.startswith(key, at)), b"")
+            if not key:
+                return count, at
+            at += len(key)
+        return len(self._keys), at

@@ -52,11 +52,8 @@ class Option:
 
     def value(self, flag: str, text: str) -> Any:
         """The value of `text`.  Raises InvalidRequest naming the flag."""
-        if self.choices and text not in self.choices:
-            raise InvalidRequest(
-                f"{flag}: {text!r} is not one of {', '.join(self.choices)}",
-                hint=_nearest(text, self.choices),
-            )
+        if self.choices:
+            _check_choice(flag, text, self.choices)
         if self.parse is None:
             return text
         try:
@@ -260,6 +257,8 @@ class _Reader:
                 self.values[argument.key] = words[0] if words else None
                 given = bool(words)
                 words = words[1:]
+            if given and argument.choices:
+                _check_choice(argument.metavar, self.values[argument.key], argument.choices)
             if not given and argument.count in ("1", "+"):
                 raise InvalidRequest(
                     f"`boxy {self._command.name}` needs {_article(argument.metavar)}",
@@ -270,6 +269,13 @@ class _Reader:
                 f"`boxy {self._command.name}` does not take {words[0]!r}",
                 hint=f"usage: {self._command.usage}",
             )
+
+
+def _check_choice(what: str, text: str, choices: Sequence[str]) -> None:
+    if text not in choices:
+        raise InvalidRequest(
+            f"{what}: {text!r} is not one of {', '.join(choices)}", hint=_nearest(text, choices)
+        )
 
 
 def _article(metavar: str) -> str:

@@ -29,11 +29,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
     A word of which `word` is the beginning counts as close.
     """
-    best, best_score = "", 1 + max(1, len(word.lstrip("-")) // 3)
+    best, best_score = "", 1.0 + max(1, len(word.lstrip("-")) // 3)
     for candidate in known:
-        score = distance(word.lower(), candidate.lower())
+        score = float(distance(word.lower(), candidate.lower()))
         if len(word.lstrip("-")) > 1 and candidate.startswith(word):
-            score = min(score, 1)
+            score = min(score, 0.5)
         if score < best_score:
             best, best_score = candidate, score
     return best

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,7 +23,7 @@ def test_frames_come_back_however_they_are_cut(
     edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
     reader = FrameReader()
     got = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         got += reader.feed(stream[start:end])
     assert got == sent
     assert reader.pending == 0

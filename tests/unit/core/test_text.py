@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,7 +51,7 @@ def test_what_acts_is_shown_instead(text: str, shown: str) -> None:
 def filtered(data: bytes, cuts: list[int]) -> bytes:
     screen = LineFilter()
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    parts = [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [data[a:b] for a, b in pairwise(edges)]
     return b"".join([*(screen.feed(part) for part in parts), screen.end()])
 
 

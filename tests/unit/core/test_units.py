@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 
 import pytest
 from hypothesis import given
@@ -141,7 +141,7 @@ def test_a_point_in_time_is_read_in_all_its_forms(text: str, seconds: float) -> 
 
 
 def test_a_date_without_an_offset_is_local() -> None:
-    local = datetime.datetime(2026, 11, 23, 18, 53).astimezone().timestamp()  # noqa: DTZ001
+    local = dt.datetime(2026, 11, 23, 18, 53).astimezone().timestamp()
     assert units.parse_time("2026-11-23T18:53:00") == local
 
 
