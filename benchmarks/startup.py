@@ -22,18 +22,20 @@ from pathlib import Path
 
 from benchmarks import _boxy
 from benchmarks._timing import Command, Series, take_turns
-from boxy_core import protocol
+from boxy_core import models, protocol
 
 BASE = "python, bare client"
 GOAL = 2.5
-BOX = {
-    "id": "0123456789ab" * 5 + "0123",
-    "name": "stand-in",
-    "image": "alpine",
-    "status": "exited",
-    "spec": {"image": "alpine"},
-    "exit": {"status": 0},
-}
+BOX = models.to_builtins(
+    models.Box(
+        id="0123456789ab" * 5 + "0123",
+        name="stand-in",
+        image="alpine",
+        spec=models.BoxSpec(image="alpine"),
+        status=models.Status.EXITED,
+        exit=models.ExitInfo(status=0),
+    )
+)
 
 
 class StandIn:
@@ -92,8 +94,12 @@ class StandIn:
     def _answer(connection: socket.socket, head: bytes) -> None:
         method, target, _ = head.split(b"\r\n")[0].split(b" ")
         path = target.partition(b"?")[0]
-        listing = method == b"GET" and path.endswith(b"/boxes")
-        body = json.dumps([BOX] if listing else BOX).encode()
+        answer: object = BOX
+        if path.endswith(b"/version"):
+            answer = {"version": "0", "api": 1, "python": "", "kernel": "", "pid": 1, "socket": ""}
+        elif method == b"GET" and path.endswith(b"/boxes"):
+            answer = [BOX]
+        body = json.dumps(answer).encode()
         status = b"201 Created" if method == b"POST" else b"200 OK"
         connection.sendall(
             b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
