@@ -104,7 +104,11 @@ def test_nothing_is_lost_or_made_up_before_the_sequence(parts: list[bytes]) -> N
 @given(st.lists(st.sampled_from([b"a", b"b"]), max_size=12).map(b"".join))
 def test_a_sequence_that_overlaps_itself_loses_nothing(typed: bytes) -> None:
     machine = keys("a,a,b")
-    passed = b"".join(machine.feed(typed[i : i + 1], 0.0) for i in range(len(typed)))
+    passed = b""
+    for i in range(len(typed)):
+        passed += machine.feed(typed[i : i + 1], 0.0)
+        if machine.detached:
+            break
     if not machine.detached:
         assert passed + machine.expire() == typed
         assert b"aab" not in typed

@@ -1,4 +1,4 @@
-"""A terminal that a box's program left in a mess is put right; one that it did not is left alone."""
+"""A terminal that a box's program left in a mess is put right; others are left alone."""
 
 from __future__ import annotations
 
@@ -59,8 +59,9 @@ def test_any_output_is_harmless_to_the_tracker(chunks: list[bytes]) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    [b"\x1b[c", b"\x1b[>0c", b"\x1b[=c", b"\x1b[6n", b"\x1b[?6n", b"\x1b[?2026$p", b"\x1b[>q", b"\x1b[?u",
-     b"\x1b[18t", b"\x1b]11;?\x07", b"\x1b]10;?\x1b\\", b"\x1b]52;c;?\x07", b"\x1bP$qm\x1b\\", b"\x1bZ", b"\x05"],
+    [b"\x1b[c", b"\x1b[>0c", b"\x1b[=c", b"\x1b[6n", b"\x1b[?6n", b"\x1b[?2026$p", b"\x1b[>q",
+     b"\x1b[?u", b"\x1b[18t", b"\x1b]11;?\x07", b"\x1b]10;?\x1b\\", b"\x1b]52;c;?\x07",
+     b"\x1bP$qm\x1b\\", b"\x1bZ", b"\x05"],
 )  # fmt: skip
 def test_history_asks_the_terminal_nothing(query: bytes) -> None:
     assert strip_queries(b"a" + query + b"b") == b"ab"

@@ -61,11 +61,9 @@ def test_boxes_are_a_table_like_docker_s() -> None:
         NOW, width=0, full=False, colour=False,
     )  # fmt: skip
     assert text == (
-        "ID             NAME   IMAGE    COMMAND        CREATED       STATUS\n"
-        "0123456789ab   web    alpine   httpd -f       2 hours ago   Up 3 minutes\n"
-        "0123456789ab   job    alpine   sh -c 'a b'    2 hours ago   Exited (3) 2 hours ago\n"
-    ).replace("'a b'    2", "'a b'   2").replace("httpd -f       2", "httpd -f      2").replace(
-        "COMMAND        C", "COMMAND       C"
+        "ID             NAME   IMAGE    COMMAND       CREATED       STATUS\n"
+        "0123456789ab   web    alpine   httpd -f      2 hours ago   Up 3 minutes\n"
+        "0123456789ab   job    alpine   sh -c 'a b'   2 hours ago   Exited (3) 2 hours ago\n"
     )
 
 
@@ -133,9 +131,8 @@ def test_stats_show_use_against_limits() -> None:
         "io_write": 1 << 30,
     }  # fmt: skip
     line = render.stats([sample], {sample["id"]: "web"}, width=0).splitlines()[1]  # type: ignore[dict-item]
-    assert line.split() == (
-        "0123456789ab web 12.3 64MiB / 128MiB 50.0 1KiB / 0B 0B / 1GiB 3".split()
-    )
+    shown = "0123456789ab web 12.3 64MiB / 128MiB 50.0 1KiB / 0B 0B / 1GiB 3"
+    assert " ".join(line.split()) == shown
     free = render.stats([sample | {"memory_limit": 0}], {}, width=0).splitlines()[1]
     assert "64MiB / -" in free
 

@@ -23,13 +23,14 @@ def test_only_what_was_given_is_asked_for() -> None:
 
 def test_every_flag_of_a_box_reaches_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HERE", "set")
-    wanted = spec(
-        *"-i --name web --rm --hostname h -e A=1 -e HERE -e NOTSET -w /srv -u me:us".split(),
-        *"--entrypoint /bin/sh -l a=b -l c -v /x:/y:ro -v /z:/z -m 64m --memory-swap 128m".split(),
-        *"--cpus 1.5 -c 512 --cpuset-cpus 0-1 --pids-limit 99 --io-weight 200 --read-only".split(),
-        *"--init --cap-add NET_ADMIN --cap-drop ALL --security-opt seccomp=unconfined".split(),
-        *"--userns host --network host --stop-signal INT --stop-timeout 3s alpine -- ls -l".split(),
-    )
+    flags = """
+        -i --name web --rm --hostname h -e A=1 -e HERE -e NOTSET -w /srv -u me:us
+        --entrypoint /bin/sh -l a=b -l c -v /x:/y:ro -v /z:/z -m 64m --memory-swap 128m
+        --cpus 1.5 -c 512 --cpuset-cpus 0-1 --pids-limit 99 --io-weight 200 --read-only
+        --init --cap-add NET_ADMIN --cap-drop ALL --security-opt seccomp=unconfined
+        --userns host --network host --stop-signal INT --stop-timeout 3s alpine -- ls -l
+    """
+    wanted = spec(*flags.split())
     box = models.convert(models.BoxSpec, wanted)
     assert box == models.BoxSpec(
         image="alpine",

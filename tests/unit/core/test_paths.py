@@ -16,7 +16,7 @@ def test_an_argument_wins_over_the_environment_and_that_over_the_default(name: s
     variable = "BOXY_" + name.upper()
     default = getattr(default_paths(env={}), name)
     moved = getattr(default_paths(env={variable: "/moved/there"}), name)
-    given = getattr(default_paths(env={variable: "/moved/there"}, **{name: "/given"}), name)  # type: ignore[arg-type]
+    given = getattr(default_paths(env={variable: "/moved/there"}, **{name: "/given"}), name)
     assert moved.strip("/") == "moved/there"
     assert given.strip("/") == "given"
     assert default not in (moved, given)
