@@ -72,7 +72,7 @@ def htop(rng: random.Random) -> Iterator[str]:
                 f"{rng.randrange(99999):>5} \x1b[90mroot      \x1b[39m 20   0 "
                 f"\x1b[36m{rng.randrange(9)}\x1b[39m{rng.randrange(999):03}M"
                 f"\x1b[32m{rng.randrange(99):>6}\x1b[39m S {rng.random() * 99:4.1f}  0.3"
-                f"  0:{rng.randrange(60):02}.{rng.randrange(99):02} /usr/bin/\x1b[1mthing\x1b(B\x1b[m"
+                f"  0:{rng.randrange(60):02}.{rng.randrange(99):02} /usr/bin/\x1b[1mx\x1b(B\x1b[m"
             )
             yield f"\x1b[{y};1H{row}\x1b[K"
 
@@ -115,8 +115,9 @@ def textual_app(rng: random.Random) -> Iterator[str]:
             yield f"\x1b[{y};1H\x1b[0m\x1b[38;2;224;224;224;48;2;18;18;18m▊\x1b[0m"
             for _x in range(4):
                 tone = 30 + rng.randrange(4) * 6
-                yield f"\x1b[1;38;2;1;120;212;48;2;{tone};{tone};{tone}m item {rng.randrange(9999)} "
-                yield f"\x1b[0m\x1b[38;2;160;160;160;48;2;{tone};{tone};{tone}m running     \x1b[0m"
+                back = f"48;2;{tone};{tone};{tone}"
+                yield f"\x1b[1;38;2;1;120;212;{back}m item {rng.randrange(9999)} "
+                yield f"\x1b[0m\x1b[38;2;160;160;160;{back}m running     \x1b[0m"
         yield "\x1b[?2026l"
 
 
@@ -130,7 +131,19 @@ def cmatrix(rng: random.Random) -> Iterator[str]:
 
 def cjk_and_emoji(rng: random.Random) -> Iterator[str]:
     """Wide characters."""
-    words = ("日本語の", "テキスト", "中文字符", "한국어", "😀", "👍🏽", "🇫🇷", "naïve café", "plain", "— ", "e\u0301")
+    words = (
+        "日本語の",
+        "テキスト",
+        "中文字符",
+        "한국어",
+        "😀",
+        "👍🏽",
+        "🇫🇷",
+        "naïve café",
+        "plain",
+        "— ",
+        "e\u0301",
+    )
     while True:
         yield "".join(rng.choices(words, k=16)) + "\r\n"
 
@@ -141,7 +154,8 @@ def progress(rng: random.Random) -> Iterator[str]:
         for percent in range(101):
             bar = "━" * (percent // 3)
             rest = "━" * (34 - percent // 3)
-            yield f"\r\x1b[2K   \x1b[32m{bar}\x1b[90m{rest}\x1b[0m \x1b[31m{rng.random() * 9:.1f} MB/s\x1b[0m"
+            speed = f"{rng.random() * 9:.1f} MB/s"
+            yield f"\r\x1b[2K   \x1b[32m{bar}\x1b[90m{rest}\x1b[0m \x1b[31m{speed}\x1b[0m"
         yield "\r\nCollecting package\r\n"
 
 

@@ -1,8 +1,8 @@
 """What a screen cell can look like: styles, pens, and the tables that number them.
 
-A row is two strings of equal length: the characters, and one *unit* (a character whose code point is
-the number of a style) per cell.  So drawing, erasing and scrolling are string slices done in C, a row
-of 80 cells takes about 350 bytes, and finding the runs to paint is one regular expression.
+A row is two strings of equal length: the characters, and one *unit* per cell (a character whose
+code point is the number of a style).  So drawing, erasing and scrolling are string slices done in
+C, a row of 80 cells takes about 350 bytes, and finding the runs to paint is one regular expression.
 
 Two characters never come from a program and have a meaning of their own in a row's text:
 `TAIL` (a lone surrogate, which no decoder yields) is the right half of a wide character, and those
@@ -28,6 +28,10 @@ MAX_CLUSTER = 32
 
 FIRST_SWEEP = 4096
 STYLE_ROOM = 65_536
+PALETTE_ROOM = 8192
+"""Styles without true colour that are still numbered when the room is full."""
+PATIENCE = 50_000
+"""New styles that pass before a table that is full of live ones is looked through again."""
 TRANSITIONS = 16_384
 
 
@@ -102,6 +106,7 @@ class StyleTable:
         self._pens: dict[Style, Pen] = {PLAIN: self.plain}
         self._sweep_at = FIRST_SWEEP
         self._learnt = 0
+        self._patience = 0
 
     def __len__(self) -> int:
         return len(self._pens)
@@ -131,7 +136,10 @@ class StyleTable:
             self._sweep()
         if len(self._pens) >= STYLE_ROOM:
             poorer = _reduced(style)
-            return self.plain if poorer == style else self.pen(poorer)
+            if poorer != style:
+                return self.pen(poorer)
+            if len(self._pens) >= STYLE_ROOM + PALETTE_ROOM:
+                return self.plain
         blank = ""
         only_background = Style(bg=style.bg)
         if style.bg is not None and style != only_background:
@@ -153,6 +161,9 @@ class StyleTable:
 
     def _sweep(self) -> None:
         """Forget every style that no cell shows. Units keep their meaning, so no row is touched."""
+        self._patience -= 1
+        if self._patience > 0:
+            return
         live = self._live()
         live.add("\0")
         live.update([pen.blank for pen in self._pens.values() if pen.unit in live])
@@ -163,13 +174,12 @@ class StyleTable:
         used = {ord(pen.unit) for pen in self._pens.values()}
         self._free = [n for n in range(len(self.styles)) if n not in used]
         self._sweep_at = min(max(FIRST_SWEEP, 2 * len(self._pens)), STYLE_ROOM)
+        self._patience = PATIENCE if 2 * len(self._pens) > STYLE_ROOM else 0
 
 
 def _reduced(style: Style) -> Style:
     """The style with its true colours taken to the 6x6x6 cube, for a table with no room left."""
-    return style._replace(
-        fg=_cube(style.fg), bg=_cube(style.bg), underline_color=None, link=None
-    )
+    return style._replace(fg=_cube(style.fg), bg=_cube(style.bg), underline_color=None, link=None)
 
 
 def _cube(color: Color) -> Color:

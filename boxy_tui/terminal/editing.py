@@ -9,7 +9,7 @@ from boxy_tui.terminal.rows import Row, blank_row
 
 
 class Editing(Motion):
-    """What changes cells without drawing. Blanks take the pen's background (BCE, as xterm has it)."""
+    """What changes cells without drawing. Blanks take the pen's background (BCE, as in xterm)."""
 
     def insert_lines(self, count: int | None = None, *_: int) -> None:
         """IL: nothing outside the region; the cursor goes to the first column."""

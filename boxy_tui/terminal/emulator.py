@@ -11,7 +11,8 @@
 
 Lines are numbered: `term.first_line` is the oldest line of the scrollback, `term.base_line` the top
 row of the screen, `term.end_line` one past the last; numbers stay with their rows as they scroll (a
-resize changes them).  `line_segments(n)`, `line_text(n)`, `search(...)`, `selection(...)` take them.
+resize changes them).  `line_segments(n)`, `line_text(n)`, `search(...)` and `selection(...)` take
+or give them.
 Looking at the scrollback parses what was set aside in it (`flood.py`); set `term.watching` while a
 view is scrolled back or a selection is open, so that nothing is set aside and numbers stay exact.
 
@@ -48,9 +49,9 @@ SHAPES = ("block", "block", "block", "underline", "underline", "bar", "bar")
 class Emulator:
     """A terminal; see the module's docstring.
 
-    `reply` gets the bytes that the terminal answers to the program.  `on_clipboard(selection, text)`
-    is asked when the program wants to set the clipboard, or to read it (text is None); `on_bell` is
-    called for BEL.  All are called from within `feed`.
+    `reply` gets the bytes that the terminal answers to the program.  `on_clipboard(selection,
+    text)` is asked when the program wants to set the clipboard, or to read it (text is None);
+    `on_bell` is called for BEL.  All are called from within `feed`.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Emulator:
 
     def resize(self, columns: int, lines: int) -> None:
         """Change the size in cells."""
-        self.screen.resize(lines, columns)
+        self.screen.resize(max(1, lines), max(1, columns))
         self._seen = []
 
     # -- the screen --------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ class Emulator:
 
     @property
     def cursor_shape(self) -> str:
-        """"block", "underline" or "bar"."""
+        """One of "block", "underline" and "bar"."""
         return SHAPES[self.screen.cursor_style]
 
     @property
@@ -157,7 +158,7 @@ class Emulator:
         )
 
     def cells(self, y: int) -> Iterator[tuple[str, Color, Color, tuple[str, ...]]]:
-        """Each cell of a row: text (empty for the right half of a wide one), colours, attributes."""
+        """Each cell of a row: text (empty for a wide one's right half), colours, attributes."""
         for text, style in self.screen.row_cells(self.screen.grid[y]):
             yield text, style.fg, style.bg, style.names()
 

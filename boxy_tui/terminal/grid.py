@@ -23,6 +23,7 @@ from boxy_tui.terminal.cells import CLUSTER, MAX_CLUSTER, TAIL, Clusters, Pen, S
 from boxy_tui.terminal.rows import Row, blank_row
 from boxy_tui.terminal.scrollback import Scrollback
 from boxy_tui.terminal.width import (
+    FIRST_JOINING,
     VS16,
     WIDTH,
     ZWJ,
@@ -44,7 +45,8 @@ def _nothing(_data: str) -> None:
 class Grid(pyte.Screen):
     """Rows of cells, a pen, a cursor; see the module's docstring.
 
-    `grid` is the visible rows, `top` and `bottom` the first and last row of the scroll region.
+    `grid` is the visible rows, `top` and `bottom` the first and last row of the scroll region,
+    `joiners` whether any cell may end in a zero-width joiner.
     """
 
     def __init__(self, columns: int, lines: int, history: int) -> None:
@@ -73,6 +75,7 @@ class Grid(pyte.Screen):
         self.pen: Pen = self.styles.plain
         self.cursor = Cursor(0, 0)
         self.last_drawn = ""
+        self.joiners = False
         self.charset = 0
         self.sets: list[Charset | None] = [None, None, None, None]
         self.active_set: Charset | None = None
@@ -159,12 +162,14 @@ class Grid(pyte.Screen):
         if x == have:
             row.text = text + data
             row.style += unit if count == 1 else unit * count
-        elif x > have or not text.isascii():
-            row.put(x, data, unit * count)
-        else:
+        elif x < have and (
+            text.isascii() or (text[x] != TAIL and (end >= have or text[end] != TAIL))
+        ):
             row.text = f"{text[:x]}{data}{text[end:]}"
             style = row.style
             row.style = f"{style[:x]}{unit * count}{style[end:]}"
+        else:
+            row.put(x, data, unit * count)
         row.runs = None
         cursor.x = end
         self.last_drawn = data
@@ -214,7 +219,7 @@ class Grid(pyte.Screen):
 
     def _draw_any(self, data: str) -> None:
         """Text beyond ASCII."""
-        if not self._previous_joins():
+        if not (self.joiners and self._previous_joins()):
             if is_narrow(data):
                 self._put(data)
                 return
@@ -222,14 +227,14 @@ class Grid(pyte.Screen):
                 self._put(widen(data))
                 return
         for piece in pieces(data):
-            if len(piece) > 1 and not self._previous_joins():
-                self._put(widen(piece))
+            if is_simple(piece) and not (self.joiners and self._previous_joins()):
+                self._put(piece if is_narrow(piece) else widen(piece))
             else:
                 for char in piece:
                     self._draw_one(char)
 
     def _previous_joins(self) -> bool:
-        """Whether the cell before the cursor ends in a joiner, so that what follows is part of it."""
+        """Whether the cell before the cursor ends in a joiner, so that what follows joins it."""
         x = self.cursor.x
         text = self.grid[self.cursor.y].text[x - 2 : x] if x > 1 else ""
         text = text or (self.grid[self.cursor.y].text[:x])
@@ -240,9 +245,10 @@ class Grid(pyte.Screen):
     def _draw_one(self, char: str) -> None:
         """One character that may be of no width, wide, or part of the cell before it."""
         width = WIDTH[char]
+        may_join = width == 0 or char >= FIRST_JOINING or self.joiners
         if char < "\x7f":
             self._put(char)
-        elif width < 0 or self._joined(char, width) or width == 0:
+        elif width < 0 or (may_join and self._joined(char, width)) or width == 0:
             return
         else:
             char = self.clusters.char(char)
@@ -264,10 +270,13 @@ class Grid(pyte.Screen):
         if not (width == 0 or flag or skin or before.endswith(ZWJ)):
             return False
         if len(before) < MAX_CLUSTER:
+            self.joiners = self.joiners or char == ZWJ
             style = row.style[x]
             grows = (flag or char == VS16) and cursor.x - x == 1 and cursor.x < self.columns
             cell = self.clusters.char(before + char) + (TAIL if grows else "")
-            row.put(x, cell + row.text[x + len(cell) : cursor.x], style * max(cursor.x - x, len(cell)))
+            row.put(
+                x, cell + row.text[x + len(cell) : cursor.x], style * max(cursor.x - x, len(cell))
+            )
             cursor.x = max(cursor.x, x + len(cell))
         return True
 

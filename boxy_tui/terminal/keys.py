@@ -55,7 +55,7 @@ _KEYPAD_TEXT = {f"kp_{n}": str(n) for n in range(10)} | {
 }  # fmt: skip
 _KEYPAD_APPLICATION = dict(zip("0123456789*+,-./=\r", "pqrstuvwxyjklmnoXM", strict=True))
 
-# What ctrl makes of keys that are not letters: xterm's table, which has the digits of a US keyboard.
+# What ctrl makes of keys that are not letters: xterm's table, with the digits of a US keyboard.
 _CONTROL = {
     " ": "\0", "@": "\0", "2": "\0", "[": ESC, "3": ESC, "\\": "\x1c", "4": "\x1c",
     "]": "\x1d", "5": "\x1d", "^": "\x1e", "~": "\x1e", "6": "\x1e", "`": "\0",
@@ -198,7 +198,7 @@ def _kitty(base: str, modifiers: int, character: str | None, flags: int) -> str 
         plain = not modifiers & ~SHIFT
         if base in ("enter", "tab", "backspace"):
             plain = not modifiers
-        if base == "escape" or not (plain and flags & DISAMBIGUATE or not flags & DISAMBIGUATE):
+        if flags & DISAMBIGUATE and (base == "escape" or not plain):
             return _csi_u(code, modifiers, "")
         return None
     text = ""
@@ -231,7 +231,7 @@ def _other_key(base: str, modifiers: int, character: str | None, level: int) -> 
     return f"{ESC}[27;{modifiers + 1};{code}~"
 
 
-# -- paste and focus ---------------------------------------------------------------------------------
+# -- paste and focus -----------------------------------------------------------------------------
 
 _DROP = {n: None for n in (*range(0x20), *range(0x7F, 0xA0)) if n not in (9, 10, 13)}
 
@@ -250,7 +250,7 @@ def encode_focus(focused: bool, modes: Modes) -> bytes:
     return (b"\x1b[I" if focused else b"\x1b[O") if modes.focus else b""
 
 
-# -- mouse -------------------------------------------------------------------------------------------
+# -- mouse ---------------------------------------------------------------------------------------
 
 LEFT, MIDDLE, RIGHT, NO_BUTTON = 0, 1, 2, 3
 WHEEL_UP, WHEEL_DOWN, WHEEL_LEFT, WHEEL_RIGHT = 64, 65, 66, 67

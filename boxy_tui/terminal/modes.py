@@ -24,9 +24,9 @@ MOUSE_UTF8, MOUSE_SGR, MOUSE_URXVT = 1005, 1006, 1015
 FOCUS, ALTERNATE_SCROLL, PASTE, SYNCHRONIZED = 1004, 1007, 2004, 2026
 
 KEPT = frozenset(
-    (DECCKM, DECSCNM, DECOM, DECAWM, BLINK, DECTCEM, DECNKM, *MOUSE, FOCUS, MOUSE_UTF8)
-    + (MOUSE_SGR, ALTERNATE_SCROLL, MOUSE_URXVT, PASTE, SYNCHRONIZED)
-)
+    [DECCKM, DECSCNM, DECOM, DECAWM, BLINK, DECTCEM, DECNKM, *MOUSE, FOCUS, MOUSE_UTF8, MOUSE_SGR,
+     ALTERNATE_SCROLL, MOUSE_URXVT, PASTE, SYNCHRONIZED]
+)  # fmt: skip
 """Private modes with a meaning here; the others are not remembered."""
 
 GRAPHICS_TEXT = "◆▒␉␌␍␊°±␤␋┘┐┌└┼⎺⎻─⎼⎽├┤┴┬│≤≥π≠£·"
@@ -167,6 +167,8 @@ class Modes(Editing):
         self.primary_size = (self.columns, self.lines)
         self.primary = self.grid
         self.alternate = True
+        self._saved[True] = None
+        self._kitty[True] = []
         self.grid = [blank_row(self.columns, self.pen.blank) for _ in range(self.lines)]
 
     def _leave_alternate(self, restore: bool) -> None:

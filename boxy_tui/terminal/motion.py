@@ -65,8 +65,9 @@ class Motion(Grid):
         if self.origin:
             cursor.y = min(y + self.top, self.bottom)
         else:
-            cursor.y = min(y, self.lines - 1)
-        cursor.x = min((column or 1) - 1, self.columns - 1)
+            cursor.y = y if y < self.lines else self.lines - 1
+        x = (column or 1) - 1
+        cursor.x = x if x < self.columns else self.columns - 1
 
     def cursor_to_column(self, column: int | None = None, *_: int) -> None:
         """CHA, HPA."""

@@ -158,18 +158,14 @@ class Parser(pyte.ByteStream):
         linefeed, draw, cursor = screen.linefeed, screen.draw, screen.cursor
         for line in lines:
             if line:
-                if line[-1] == "\r":
-                    line = line[:-1]
-                    if line.isprintable():
-                        if line:
-                            draw(line)
-                    else:
-                        self._mixed(line)
+                returns = line[-1] == "\r"
+                shown = line[:-1] if returns else line
+                if not shown.isprintable():
+                    self._mixed(shown)
+                elif shown:
+                    draw(shown)
+                if returns:
                     cursor.x = 0
-                elif line.isprintable():
-                    draw(line)
-                else:
-                    self._mixed(line)
             linefeed()
         if rest:
             self._mixed(rest)

@@ -2,8 +2,8 @@
 
 Answers go out through `Screen.write`.  They are those of an xterm-256color that claims no more than
 it does: a VT220 with colour (DA1), and version 10 of "xterm" (DA2) so that no program expects
-newer reports.  Nothing that a program sent is ever echoed back as input, except the mode numbers and
-settings that it asks about (an old way to inject keystrokes: title reports are not answered at all).
+newer reports.  Nothing that a program sent is ever echoed back as input, except the numbers of
+modes that it asks about: a title report, for one, is an old way to inject keystrokes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ ColorTriple = tuple[int, int, int]
 class Reports(Modes):
     """Answers and string sequences.
 
-    `on_clipboard(selection, text)` is asked when a program wants to set the clipboard (text) or read
-    it (None); nothing happens by itself.  `colors` holds the default foreground and background that
-    OSC 10 and 11 tell; `on_bell` is called for BEL, at most as often as it comes.
+    `on_clipboard(selection, text)` is asked when a program wants to set the clipboard (text) or to
+    read it (None); nothing happens by itself.  `colors` holds the default foreground and background
+    that OSC 10 and 11 tell; `on_bell` is called for each BEL.
     """
 
     def __init__(self, columns: int, lines: int, history: int) -> None:

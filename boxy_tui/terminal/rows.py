@@ -68,7 +68,7 @@ class Row:
             self.wrapped = False
 
     def insert(self, x: int, count: int, columns: int, blank: str) -> None:
-        """Shift the cells from x on to the right by `count` blanks; what passes the edge is lost."""
+        """Shift the cells from x on right by `count` blanks; what passes the edge is lost."""
         if x >= len(self.text) and not blank:
             return
         self.pad(x)

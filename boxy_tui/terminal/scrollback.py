@@ -13,12 +13,17 @@ from typing import Protocol
 
 from boxy_tui.terminal.rows import Row
 
+MOST_PER_LINE = 2000
+"""Bytes of unparsed history per line of the limit: lines longer than that make many rows."""
+
 
 class Deferred(Protocol):
     """A piece of history not parsed yet."""
 
     at_least: int
     """Rows that it surely holds."""
+    bytes: int
+    """Its size."""
 
     def rows(self) -> list[Row]:
         """Parse it."""
@@ -40,7 +45,7 @@ class Scrollback:
         self.total = 0
         self.floor = 0
         self.recent: deque[Row] = deque(maxlen=limit)
-        self._older: deque[tuple[list[Row], Deferred | None]] = deque()
+        self._older: deque[tuple[list[Row], Deferred]] = deque()
 
     def push(self, row: Row) -> None:
         """A row leaves the screen by its top."""
@@ -52,13 +57,14 @@ class Scrollback:
         self._older.append((list(self.recent), piece))
         self.recent.clear()
         self.total += piece.at_least
-        room = self.limit
+        room, memory = self.limit, self.limit * MOST_PER_LINE
         keep = 0
         for rows, old in reversed(self._older):
-            if room <= 0:
+            if room <= 0 or memory <= 0:
                 break
             keep += 1
-            room -= len(rows) + (old.at_least if old else 0)
+            room -= len(rows) + old.at_least
+            memory -= old.bytes
         while len(self._older) > keep:
             self._older.popleft()
 
@@ -70,10 +76,9 @@ class Scrollback:
             self.recent.clear()
             for rows, piece in older:
                 self.recent.extend(rows)
-                if piece is not None:
-                    parsed = piece.rows()
-                    self.total += len(parsed) - piece.at_least
-                    self.recent.extend(parsed)
+                parsed = piece.rows()
+                self.total += len(parsed) - piece.at_least
+                self.recent.extend(parsed)
             self.recent.extend(recent)
         return self.recent
 
@@ -90,8 +95,7 @@ class Scrollback:
         """The rows that exist already, in no order; parses nothing."""
         for rows, piece in self._older:
             yield from rows
-            if piece is not None:
-                yield from piece.held()
+            yield from piece.held()
         yield from self.recent
 
     def pop(self, count: int) -> list[Row]:
@@ -103,11 +107,12 @@ class Scrollback:
         return taken[::-1]
 
     def replace(self, rows: list[Row]) -> None:
-        """Other rows instead, as after a reflow."""
+        """Other rows instead, as after a reflow; what came in by it may go back to the screen."""
         self._settle()
-        returning = self.total - self.floor
-        self.total += len(rows) - len(self.recent)
-        self.floor = self.total - max(0, min(returning, len(rows)))
+        more = len(rows) - len(self.recent)
+        returning = self.total - self.floor + max(0, more)
+        self.total += more
+        self.floor = self.total - min(returning, len(rows))
         self.recent.clear()
         self.recent.extend(rows)
 

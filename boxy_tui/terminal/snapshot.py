@@ -9,7 +9,15 @@ from __future__ import annotations
 import re
 
 from boxy_tui.terminal.cells import PLAIN, TAIL, Style
-from boxy_tui.terminal.modes import ALTERNATE_SCROLL, BRITISH, DECTCEM, GRAPHICS, IRM, PRIVATE, Saved
+from boxy_tui.terminal.modes import (
+    ALTERNATE_SCROLL,
+    BRITISH,
+    DECTCEM,
+    GRAPHICS,
+    IRM,
+    PRIVATE,
+    Saved,
+)
 from boxy_tui.terminal.rows import Row
 from boxy_tui.terminal.screen import Screen
 from boxy_tui.terminal.sgr import sgr_of
@@ -61,7 +69,9 @@ class _Drawing:
         before, self._style = self._style, style
         if style == before:
             return
-        if style._replace(link=None, protected=False) != before._replace(link=None, protected=False):
+        if style._replace(link=None, protected=False) != before._replace(
+            link=None, protected=False
+        ):
             self.out.append(sgr_of(style))
         if style.link != before.link:
             self.out.append(f"\x1b]8;;{style.link or ''}\x1b\\")
@@ -88,7 +98,9 @@ class _Drawing:
     def _tangled(self, row: Row) -> bool:
         """Whether neighbouring cells would join if drawn from left to right."""
         text = self.screen.row_text(row)
-        return not text.isascii() and any(c == ZWJ or is_regional(c) or is_modifier(c) for c in text)
+        return not text.isascii() and any(
+            c == ZWJ or is_regional(c) or is_modifier(c) for c in text
+        )
 
     def _row(self, row: Row) -> None:
         styles, clusters = self.screen.styles, self.screen.clusters

@@ -17,14 +17,16 @@ from boxy_tui.terminal.cells import TAIL
 # arrows and mathematics, box drawing and blocks, braille, private use (icons of status bars).
 NARROW = (
     " -~\u00a1-\u00ac\u00ae-\u02ff\u0370-\u0377\u037a-\u037f\u0384-\u038a\u038e-\u03a1"
-    "\u03a3-\u0482\u048a-\u052f\u2010-\u2027\u2030-\u205e\u2190-\u2319\u2500-\u25fc"
-    "\u2800-\u28ff\ue000-\uf8ff\ufffd"
+    "\u03a3-\u0482\u048a-\u052f\u2010-\u2027\u2030-\u205e\u2190-\u2319\u231c-\u2328"
+    "\u232b-\u23e8\u2460-\u25fc\u2654-\u267e\u2758-\u2794\u27c0-\u2b1a\ue000-\uf8ff\ufffd"
 )
-# Kana, bopomofo, CJK ideographs, Hangul syllables, full-width forms, pictographs that do not modify.
+# Kana, bopomofo, ideographs, Hangul syllables, full-width forms, pictographs that do not modify.
 WIDE = (
     "\u3000-\u3029\u3041-\u3096\u309b-\u30ff\u3105-\u312f\u3400-\u4dbf\u4e00-\u9fff"
-    "\uac00-\ud7a3\uff01-\uff60\U0001f400-\U0001f43e\U0001f600-\U0001f64f"
-    "\U0001f90c-\U0001f93a\U0001f947-\U0001f9ff"
+    "\uac00-\ud7a3\uff01-\uff60\U0001f300-\U0001f320\U0001f337-\U0001f37c"
+    "\U0001f37e-\U0001f393\U0001f3a0-\U0001f3ca\U0001f3e0-\U0001f3f0\U0001f400-\U0001f43e"
+    "\U0001f442-\U0001f4fc\U0001f4ff-\U0001f53d\U0001f5fb-\U0001f64f\U0001f680-\U0001f6c5"
+    "\U0001f90c-\U0001f93a\U0001f947-\U0001f9ff\U00020000-\U0002a6df"
 )
 
 is_narrow = re.compile(f"[{NARROW}]*+").fullmatch
@@ -34,6 +36,8 @@ _split_wide = re.compile(f"([{WIDE}]++)").split
 
 ZWJ = "\u200d"
 VS16 = "\ufe0f"
+FIRST_JOINING = "\U0001f1e6"
+"""Under this only characters of no width join the cell before them."""
 
 
 class _Widths(dict[str, int]):

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 from boxy_tui.terminal.emulator import Emulator
 
-_number = st.one_of(st.just(""), st.integers(0, 12).map(str), st.sampled_from(["25", "80", "99999"]))
+_number = st.one_of(
+    st.just(""), st.integers(0, 12).map(str), st.sampled_from(["25", "80", "99999"])
+)
 _params = st.lists(_number, max_size=3).map(";".join)
 _text = st.text(
     st.one_of(
@@ -22,7 +24,21 @@ _csi = st.tuples(
     st.sampled_from("@ABCDEFGHIJKLMPSTXZ`abcdefghlmnpqrstu"),
 ).map(lambda parts: "\x1b[" + "".join(parts))
 _sgr = st.sampled_from(
-    ["0", "1", "3;4", "7", "31", "44", "4:3", "38;5;99", "48;2;1;2;3", "38:2::9:8:7", "8;9", "53", "22"]
+    [
+        "0",
+        "1",
+        "3;4",
+        "7",
+        "31",
+        "44",
+        "4:3",
+        "38;5;99",
+        "48;2;1;2;3",
+        "38:2::9:8:7",
+        "8;9",
+        "53",
+        "22",
+    ]
 ).map(lambda p: f"\x1b[{p}m")
 _mode = st.tuples(
     st.sampled_from(["1", "3", "5", "6", "7", "25", "47", "66", "1000", "1006", "1047", "1048",
@@ -36,11 +52,11 @@ _control = st.sampled_from(["\r", "\n", "\r\n", "\b", "\t", "\x0e", "\x0f", "\x0
 _string = st.sampled_from(
     ["\x1b]0;name\x07", "\x1b]8;;http://x\x1b\\", "\x1b]8;;\x1b\\", "\x1bPq\x1b\\", "\x1b_x\x1b\\"]
 )
-_keyboard = st.sampled_from(["\x1b[>1u", "\x1b[<u", "\x1b[=9u", "\x1b[>4;2m", "\x1b[4h", "\x1b[20h"])
-
-pieces = st.one_of(
-    _text, _text, _sgr, _csi, _mode, _escape, _control, _control, _string, _keyboard
+_keyboard = st.sampled_from(
+    ["\x1b[>1u", "\x1b[<u", "\x1b[=9u", "\x1b[>4;2m", "\x1b[4h", "\x1b[20h"]
 )
+
+pieces = st.one_of(_text, _text, _sgr, _csi, _mode, _escape, _control, _control, _string, _keyboard)
 meaningful = st.lists(pieces, max_size=40).map(lambda parts: "".join(parts).encode())
 noise = st.lists(
     st.one_of(pieces.map(str.encode), st.binary(max_size=6), st.just(b"\x1b"), st.just(b"\x1b[")),

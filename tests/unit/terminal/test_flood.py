@@ -12,10 +12,23 @@ from tests.unit.terminal.streams import meaningful, state
 _lines = st.lists(
     st.one_of(
         st.sampled_from(
-            ["", "a line", "\x1b[31mred", "\x1b[0mplain \x1b[1mbold", "\x1b[44mblue\x1b[K", "a\tb",
-             "x" * 45, "日本語" * 9, "\x1b[38;2;1;2;3mtrue", "\x1b[mreset", "one\rtwo", "e\u0301",
-             "\x1b[7m\x1b[22m", "bare\nfeed"]
-        )  # fmt: skip
+            [
+                "",
+                "a line",
+                "\x1b[31mred",
+                "\x1b[0mplain \x1b[1mbold",
+                "\x1b[44mblue\x1b[K",
+                "a\tb",
+                "x" * 45,
+                "日本語" * 9,
+                "\x1b[38;2;1;2;3mtrue",
+                "\x1b[mreset",
+                "one\rtwo",
+                "e\u0301",
+                "\x1b[7m\x1b[22m",
+                "bare\nfeed",
+            ]
+        )
     ),
     min_size=30,
     max_size=90,
@@ -66,9 +79,17 @@ def test_what_is_set_aside_stays_within_bounds() -> None:
     term = Emulator(80, 24, history=100)
     for _ in range(50):
         term.feed(b"".join(b"%060d\r\n" % i for i in range(1000)))
-    held = sum(piece.bytes for _rows, piece in term.screen.history._older)  # type: ignore[attr-defined]
+    held = sum(piece.bytes for _rows, piece in term.screen.history._older)
     assert held < 200_000
     assert term.history_size == 100
+
+
+def test_a_flood_of_many_megabytes_keeps_only_what_history_can_hold() -> None:
+    term = Emulator(80, 24, history=100)
+    term.feed(b"\x1b[31m" + b"".join(b"line %07d\r\n" % i for i in range(400_000)))
+    assert sum(piece.bytes for _rows, piece in term.screen.history._older) < 5000
+    assert term.history_lines() == [f"line {i:07}" for i in range(399_877, 399_977)]
+    assert term.runs(0)[0][1].fg == 1
 
 
 def test_output_that_moves_the_cursor_is_not_set_aside() -> None:
