@@ -142,11 +142,11 @@ class Grid(pyte.Screen):
         if self.fussy:
             self._draw_fussy(data)
         elif data.isascii():
-            self._put(data)
+            self.put(data)
         else:
             self._draw_any(data)
 
-    def _put(self, data: str) -> None:
+    def put(self, data: str) -> None:
         """Write text that is one character per cell already (wide ones followed by `TAIL`)."""
         cursor = self.cursor
         x = cursor.x
@@ -193,7 +193,7 @@ class Grid(pyte.Screen):
                     continue
                 cursor.x = columns
             else:
-                self._put(data[start:end])
+                self.put(data[start:end])
             start = end
 
     def _put_clipped(self, data: str) -> None:
@@ -207,9 +207,9 @@ class Grid(pyte.Screen):
             head, rest = head[:-1] + " ", rest[1:]
         narrow = rest if TAIL not in rest else [c for c in rest if c != TAIL and WIDTH[c] == 1]
         if head:
-            self._put(head)
+            self.put(head)
         if narrow and cursor.x <= last:
-            self._put(narrow[-1])
+            self.put(narrow[-1])
         cursor.x = min(cursor.x, last)
 
     def _wrap(self) -> None:
@@ -221,14 +221,14 @@ class Grid(pyte.Screen):
         """Text beyond ASCII."""
         if not (self.joiners and self._previous_joins()):
             if is_narrow(data):
-                self._put(data)
+                self.put(data)
                 return
             if is_simple(data):
-                self._put(widen(data))
+                self.put(widen(data))
                 return
         for piece in pieces(data):
             if is_simple(piece) and not (self.joiners and self._previous_joins()):
-                self._put(piece if is_narrow(piece) else widen(piece))
+                self.put(piece if is_narrow(piece) else widen(piece))
             else:
                 for char in piece:
                     self._draw_one(char)
@@ -247,12 +247,12 @@ class Grid(pyte.Screen):
         width = WIDTH[char]
         may_join = width == 0 or char >= FIRST_JOINING or self.joiners
         if char < "\x7f":
-            self._put(char)
+            self.put(char)
         elif width < 0 or (may_join and self._joined(char, width)) or width == 0:
             return
         else:
             char = self.clusters.char(char)
-            self._put(char + TAIL if width == 2 else char)
+            self.put(char + TAIL if width == 2 else char)
 
     def _joined(self, char: str, width: int) -> bool:
         """Add `char` to the cell before the cursor if it belongs there, as tmux does."""
@@ -296,7 +296,7 @@ class Grid(pyte.Screen):
             for char in data:
                 self._insert_one(char)
         elif data.isascii():
-            self._put(data)
+            self.put(data)
         else:
             self._draw_any(data)
         if not self.autowrap:
@@ -313,7 +313,7 @@ class Grid(pyte.Screen):
         self._draw_any(char)
 
     def _refuss(self) -> None:
-        """Decide whether drawing needs more than `_put`."""
+        """Decide whether drawing needs more than `put`."""
         special = self.insert or self.single_pending or not self.autowrap
         self.fussy = special or self.active_set is not None
 
@@ -322,7 +322,7 @@ class Grid(pyte.Screen):
         char = self.last_drawn.rstrip(TAIL)[-1:]
         if char and char < CLUSTER:
             wide = TAIL if WIDTH[char] == 2 else ""
-            self._put((char + wide) * min(count or 1, self.columns * self.lines))
+            self.put((char + wide) * min(count or 1, self.columns * self.lines))
 
     # -- scrolling ---------------------------------------------------------------------------------
 

@@ -85,35 +85,34 @@ class Parser(pyte.ByteStream):
     def _run(self, text: str, last: bool) -> None:
         """Text without string sequences. `last`: a sequence open at its end may go on later."""
         parts = _SPLIT(text)
-        count = len(parts)
-        if parts[0]:
-            self._text(parts[0], last and count == 1)
-        if count == 1:
-            return
+        tail = parts.pop()
         screen = self.listener
         memo = self._memo
-        draw = screen.draw
-        final = count - 2
-        for i in range(1, count, 2):
-            sequence = parts[i]
-            operation = memo.get(sequence)
-            if operation is None:
-                operation = self._compile(sequence)
-            handler = operation[0]
-            if handler is not None:
-                handler(*operation[1])
+        put, draw = screen.put, screen.draw
+        if parts:
+            self._text(parts[0], last=False)
+        pairs = iter(parts)
+        next(pairs, None)
+        parts.append("")
+        for sequence, rest in zip(pairs, pairs, strict=True):
+            pen = screen.pen.after.get(sequence)
+            if pen is not None:
+                screen.pen = pen
             else:
-                pen = screen.pen.after.get(sequence)
-                if pen is not None:
-                    screen.pen = pen
+                handler, arguments = memo.get(sequence) or self._compile(sequence)
+                if handler is not None:
+                    handler(*arguments)
                 else:
                     screen.learn_sgr(sequence)
-            rest = parts[i + 1]
             if rest:
-                if rest.isprintable():
+                if not rest.isprintable():
+                    self._text(rest, last=False)
+                elif screen.fussy or not rest.isascii():
                     draw(rest)
                 else:
-                    self._text(rest, last and i == final)
+                    put(rest)
+        if tail:
+            self._text(tail, last)
 
     def _compile(self, sequence: str) -> Operation:
         """The handler of a sequence and its arguments; no handler means SGR."""
@@ -146,6 +145,10 @@ class Parser(pyte.ByteStream):
 
     def _text(self, text: str, last: bool) -> None:
         """Text with control characters, and whatever sequences the split left in it."""
+        if text.isprintable():
+            if text:
+                self.listener.draw(text)
+            return
         if "\x1b" in text:
             self._escapes(text, last)
             return
