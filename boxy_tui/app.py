@@ -10,7 +10,8 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import ClassVar
 
@@ -100,7 +101,7 @@ class BoxyApp(App[str], inherit_bindings=False):
     def _redraw(self) -> None:
         self._stale = False
         screen = self.screen
-        if self.main.is_mounted and screen is self.main or screen.is_modal:
+        if screen is self.main or screen.is_modal:
             self.main.refresh_all()
         elif isinstance(screen, PanesScreen):
             screen.draw()
@@ -111,10 +112,8 @@ class BoxyApp(App[str], inherit_bindings=False):
             self.run_worker(self._history(box_id), group="history")
 
     async def _history(self, box_id: str) -> None:
-        try:
+        with suppress(BoxyError):  # the curves begin now; that the daemon is gone is said elsewhere
             await self.feed.history(box_id)
-        except BoxyError:
-            pass  # the curves begin now; that the daemon is gone is said elsewhere
 
     # ---------------------------------------------------------------- notices
 
@@ -147,13 +146,13 @@ class BoxyApp(App[str], inherit_bindings=False):
         self._ask(f"{verb.capitalize()} {what}?", detail, verb, partial(self._do, verb, boxes))
 
     def _ask(
-        self, question: str, detail: Sequence[str], yes: str, then: Callable[[], object]
+        self, question: str, detail: Sequence[str], yes: str, then: Callable[[], Awaitable[None]]
     ) -> None:
         from boxy_tui.screens.dialogs import ConfirmScreen
 
         def answered(answer: bool | None) -> None:
             if answer:
-                self.run_worker(then)  # type: ignore[arg-type]
+                self.run_worker(then)
 
         self.push_screen(ConfirmScreen(question, detail, yes), answered)
 
@@ -217,6 +216,10 @@ class BoxyApp(App[str], inherit_bindings=False):
         from boxy_tui.screens.reading import InspectScreen
 
         self.push_screen(InspectScreen(self, image.name, f"/images/{image.name}"))
+
+    def action_command_palette(self) -> None:
+        """Every command by its name; type to find one."""
+        super().action_command_palette()
 
     def action_help(self) -> None:
         """All keys."""
@@ -310,9 +313,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--socket", help="the daemon's socket (BOXY_SOCKET)")
     parser.add_argument("--run", help="the daemon's run folder, where its socket is (BOXY_RUN)")
-    parser.add_argument(
-        "--screenshot", metavar="FILE", help="draw once into an SVG file, and end"
-    )
+    parser.add_argument("--screenshot", metavar="FILE", help="draw once into an SVG file, and end")
     parser.add_argument(
         "--size", default="120x36", help="columns and lines of the screenshot (120x36)"
     )

@@ -39,7 +39,7 @@ BOX_COLUMNS = (
     Column("NET/s", 6, right=True, rank=4),
     Column("TREND", 10, rank=6),
     Column("ID", 12, rank=7),
-    Column("COMMAND", 8, flex=4, rank=5),
+    Column("COMMAND", 14, flex=4, rank=5),
 )
 
 IMAGE_COLUMNS = (
@@ -138,7 +138,7 @@ def box_row(box: Box, rates: Rates, trend: Sequence[float], now: float) -> list[
         memory_cell(rates) if alive else ("", ""),
         (str(rates.pids), quiet) if alive else ("", ""),
         (size(rates.net), "dim" if rates.net < 1 else "accent") if alive else ("", ""),
-        (sparkline(trend, 10), "ok" if hot == "text" else hot) if alive else ("", ""),
+        (curve(trend, 10), "ok" if hot == "text" else hot) if alive else ("", ""),
         (box.id[:12], "faint"),
         (command(box.args or box.spec.command), "dim"),
     ]
@@ -242,6 +242,7 @@ _LEFT = (0x00, 0x40, 0x44, 0x46, 0x47)
 _RIGHT = (0x00, 0x80, 0xA0, 0xB0, 0xB8)
 """Braille dots of a column filled from below to height 0..4 (Unicode, block U+2800)."""
 BRAILLE = [[chr(0x2800 + left + right) for right in _RIGHT] for left in _LEFT]
+BRAILLE[0][0] = " "
 
 
 def sparkline(values: Sequence[float], width: int, top: float = 0.0) -> str:
@@ -271,6 +272,11 @@ def braille(values: Sequence[float], width: int, height: int, top: float) -> lis
         cells = [min(4, max(0, h - base)) for h in heights]
         rows.append("".join([BRAILLE[a][b] for a, b in zip(cells[::2], cells[1::2], strict=True)]))
     return rows
+
+
+def curve(values: Sequence[float], width: int) -> str:
+    """A curve of percent on one line, two samples a cell; its top is 100 or the largest."""
+    return braille(values, width, 1, max(100.0, *values[-2 * width :]))[0] if values else ""
 
 
 def ceiling(values: Sequence[float], least: float) -> float:

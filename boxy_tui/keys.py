@@ -38,7 +38,7 @@ def _of(cls: type, owner: type | None = None) -> Iterator[Key]:
             from boxy_tui.app import BoxyApp
 
             method = getattr(BoxyApp, f"action_{name}", None)
-        doc = (inspect.getdoc(method) or binding.description).partition("\n")[0]
+        doc = (inspect.getdoc(method) or binding.description).partition("\n")[0].rstrip(".")
         shown = binding.key_display or " ".join(sign(key) for key in binding.key.split(","))
         word = binding.description
         yield Key(shown, word[:1].lower() + word[1:], doc, binding.action)
@@ -51,7 +51,7 @@ def sections() -> list[tuple[str, list[Key]]]:
 
     prefix = [Key(f"ctrl+] {k}", w, s, "") for k, w, s in PREFIX_KEYS.values()]
     prefix.append(Key("ctrl+] 1-9", "go", "The pane of that number", ""))
-    scroll = [Key(key, word, word.capitalize(), "") for key, word in SCROLL_KEYS.values()]
+    scroll = [Key(key, word, sentence, "") for key, word, sentence in SCROLL_KEYS.values()]
     return [
         ("Boxes", list(_of(BoxTable, MainScreen))),
         ("Images", list(_of(ImageTable, MainScreen))),
@@ -95,5 +95,7 @@ def as_markdown() -> str:
     for title, keys in sections():
         lines += ["", f"## {title}", "", "| Key | | What it does |", "|---|---|---|"]
         for key in keys:
-            lines.append(f"| `{key.key.replace('|', chr(92) + '|')}` | {key.word} | {key.sentence} |")
+            lines.append(
+                f"| `{key.key.replace('|', chr(92) + '|')}` | {key.word} | {key.sentence} |"
+            )
     return "\n".join([*lines, ""])

@@ -211,15 +211,15 @@ class State:
         Every word of `needle` has to occur; `!word` must not; case does not matter.
         """
         found = [box for box in self.boxes.values() if matches(haystack(box), needle)]
-        keys = {
-            Order.NAME: lambda box: (),
-            Order.CPU: lambda box: (-self.rates(box.id).cpu,),
-            Order.MEMORY: lambda box: (-self.rates(box.id).memory,),
-            Order.NEWEST: lambda box: (-box.created,),
-        }
-        special = keys[order]
-        found.sort(key=lambda box: (box.status not in ALIVE, *special(box), box.name, box.id))
+        found.sort(key=lambda box: (box.status not in ALIVE, self._weight(box, order), box.name))
         return [box.id for box in found]
+
+    def _weight(self, box: Box, order: Order) -> float:
+        if order is Order.CPU:
+            return -self.rates(box.id).cpu
+        if order is Order.MEMORY:
+            return -self.rates(box.id).memory
+        return -box.created if order is Order.NEWEST else 0.0
 
 
 def haystack(box: Box) -> str:

@@ -18,7 +18,8 @@ from textual.message import Message
 from boxy_core import protocol as wire
 from boxy_core.client.aio import Client
 from boxy_core.errors import BoxyError
-from boxy_tui.format import plain
+from boxy_tui.format import plain, size
+from boxy_tui.panes.backlog import Backlog
 from boxy_tui.panes.link import Handlers, StreamLink, Target, connect, exit_words
 from boxy_tui.panes.scheduler import Scheduler
 from boxy_tui.terminal.pane import TerminalPane
@@ -27,31 +28,31 @@ PREFIX = "ctrl+right_square_bracket"
 PREFIX_BYTE = b"\x1d"
 
 PREFIX_KEYS: dict[str, tuple[str, str, str]] = {
-    "d": ("d", "leave", "Leave the panes; everything goes on"),
+    "d": ("d", "leave", "Leave the panes; everything in them goes on"),
     "n": ("n", "next", "The next pane"),
-    "p": ("p", "previous", "The pane before"),
-    "c": ("c", "new shell", "A new shell in this box"),
+    "p": ("p", "prev", "The pane before"),
+    "c": ("c", "shell", "A new shell in this box"),
     "z": ("z", "zoom", "One pane alone, or all side by side"),
     "left_square_bracket": ("[", "scroll", "Scroll and search mode"),
     "x": ("x", "close", "Close the pane; what runs in it goes on if it is the box's main one"),
     "right_square_bracket": ("]", "paste", "Paste what was copied last"),
-    PREFIX: ("ctrl+]", "send it", "Send ctrl+] itself to the program"),
+    PREFIX: ("ctrl+]", "send", "Send ctrl+] itself to the program"),
 }
 """Key after the prefix: how it is written, its word, its sentence.  Digits choose a pane."""
 
-SCROLL_KEYS: dict[str, tuple[str, str]] = {
-    "up": ("↑", "line back"),
-    "down": ("↓", "line forward"),
-    "pageup": ("pgup", "page back"),
-    "pagedown": ("pgdn", "page forward"),
-    "g": ("g", "oldest"),
-    "G": ("G", "newest"),
-    "slash": ("/", "search"),
-    "n": ("n", "older match"),
-    "N": ("N", "newer match"),
-    "q": ("q", "leave"),
+SCROLL_KEYS: dict[str, tuple[str, str, str]] = {
+    "up": ("↑", "back", "A line back; also k"),
+    "down": ("↓", "forward", "A line forward; also j"),
+    "pageup": ("pgup", "page back", "A page back; also ctrl+b, half a page ctrl+u"),
+    "pagedown": ("pgdn", "page forward", "A page forward; also ctrl+f, half a page ctrl+d"),
+    "g": ("g", "oldest", "The oldest line"),
+    "G": ("G", "newest", "The newest line"),
+    "slash": ("/", "search", "Search backwards, by a regular expression or plain text"),
+    "n": ("n", "older", "The match before"),
+    "N": ("N", "newer", "The match after"),
+    "q": ("q", "leave", "Back to the program; also esc and enter"),
 }
-"""Keys of the scroll mode: how each is written, and its word."""
+"""Keys of the scroll mode: how each is written, its word, its sentence."""
 
 
 class Life(StrEnum):
@@ -136,6 +137,7 @@ class SessionPane(TerminalPane):
         """Connect anew on a fresh screen."""
         self._drop_link()
         self.target = target
+        self._backlog = Backlog()
         self.restart(self.size.width, self.size.height)
         self.open(self.size.height or 24, self.size.width or 80)
 
@@ -208,8 +210,6 @@ class SessionPane(TerminalPane):
         self.replaying = False
 
     def _lagged(self, missed: int) -> None:
-        from boxy_tui.format import size
-
         self.replaying = True
         self.restart()
         self.notify(self.LAG_NOTICE.format(size(missed)), severity="warning")
@@ -299,8 +299,10 @@ class SessionPane(TerminalPane):
 
     def _scroll_key(self, event: events.Key) -> None:
         page = max(1, self.size.height - 2)
-        steps = {"up": -1, "k": -1, "down": 1, "j": 1, "pageup": -page, "pagedown": page,
-                 "ctrl+u": -page // 2, "ctrl+d": page // 2, "ctrl+b": -page, "ctrl+f": page}  # fmt: skip
+        steps = {
+            "up": -1, "k": -1, "ctrl+u": -page // 2, "pageup": -page, "ctrl+b": -page,
+            "down": 1, "j": 1, "ctrl+d": page // 2, "pagedown": page, "ctrl+f": page,
+        }  # fmt: skip
         if event.key in steps:
             self.view.hold()
             self.scroll_view(steps[event.key])

@@ -50,7 +50,12 @@ class ConfirmScreen(ModalScreen[bool]):
         rows += [[(line, "dim")] for line in self._detail]
         rows += [
             [],
-            [(" y ", "badge-bad"), (f" {self._yes}    ", "text"), (" n ", "badge"), (" no", "text")],
+            [
+                (" y ", "badge-bad"),
+                (f" {self._yes}    ", "text"),
+                (" n ", "badge"),
+                (" no", "text"),
+            ],
         ]
         with Vertical(id="dialog", classes="danger"):
             yield Words(rows)
@@ -106,5 +111,3 @@ class HelpScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         """Say whose help it is."""
         self.query_one("#help").border_title = " Keys "
-
-

@@ -114,10 +114,10 @@ class FormScreen(ModalScreen[str]):
     """Asks what to run and runs it; the result is the new box's id, "" when given up."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "run"),
+        Binding("enter", "submit", "run", priority=True),
         Binding("tab,down", "app.focus_next", "next field", key_display="⇥"),
         Binding("shift+tab,up", "app.focus_previous", "back", key_display="shift+⇥"),
-        Binding("space", "toggle", "switch"),
+        Binding("space", "switch", "switch"),
         Binding("escape", "leave", "leave"),
     ]
 
@@ -160,7 +160,7 @@ class FormScreen(ModalScreen[str]):
         """Give it up."""
         self.dismiss("")
 
-    def action_toggle(self) -> None:
+    def action_switch(self) -> None:
         """Space is the switch's own key; here for the footer."""
         if isinstance(self.focused, Checkbox):
             self.focused.toggle()

@@ -82,7 +82,7 @@ class Tabs(Lines):
         super().__init__()
         self.cells: list[Cell] = []
 
-    def line_cells(self, y: int) -> Sequence[Cell]:  # noqa: ARG002
+    def line_cells(self, y: int) -> Sequence[Cell]:
         """The line as the screen set it."""
         return self.cells
 
@@ -114,7 +114,7 @@ class Banner(Lines):
 class Events(Lines):
     """The newest events, newest first; only where the screen is tall."""
 
-    DEFAULT_CSS: ClassVar[str] = "Events { height: 9; display: none; }"
+    DEFAULT_CSS: ClassVar[str] = "Events { height: 9; display: none; background: $surface; }"
 
     def __init__(self, app: BoxyApp) -> None:
         super().__init__(id="events")
@@ -134,8 +134,8 @@ class Events(Lines):
 class MainScreen(Screen[None]):
     """Tables, figures, keys."""
 
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (120, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (34, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = "#boxes"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "run_box", "new"),
@@ -154,7 +154,9 @@ class MainScreen(Screen[None]):
         self.needle = ""
         self.sort = Order.NAME
         self.boxes = BoxTable(BOX_COLUMNS, self._box_cells, empty=self._no_boxes, id="boxes")
-        self.images = ImageTable(IMAGE_COLUMNS, self._image_cells, empty=self._no_images, id="images")
+        self.images = ImageTable(
+            IMAGE_COLUMNS, self._image_cells, empty=self._no_images, id="images"
+        )
 
     def compose(self) -> ComposeResult:
         """See boxy.tcss for the places."""
@@ -198,7 +200,7 @@ class MainScreen(Screen[None]):
         if box is None:
             return [("", "")] * len(BOX_COLUMNS)
         ring = state.samples.get(key, ())
-        trend = [sample.cpu_percent for sample in list(ring)[-10:]]
+        trend = [sample.cpu_percent for sample in list(ring)[-20:]]
         return box_row(box, state.rates(key), trend, self.boxy.clock())
 
     def _image_cells(self, key: str) -> Sequence[Cell]:
@@ -210,7 +212,9 @@ class MainScreen(Screen[None]):
 
     def _no_boxes(self) -> Sequence[Sequence[Cell]]:
         if self.needle:
-            return [[("   no box matches the filter · ", "dim"), ("esc", "key"), (" clears it", "dim")]]
+            return [
+                [("   no box matches the filter · ", "dim"), ("esc", "key"), (" clears it", "dim")]
+            ]
         if self.boxy.state.link is not Link.LIVE:
             return []
         return [

@@ -36,7 +36,7 @@ class StatusLine(Lines):
         super().__init__()
         self.cells: list[Cell] = []
 
-    def line_cells(self, y: int) -> Sequence[Cell]:  # noqa: ARG002
+    def line_cells(self, y: int) -> Sequence[Cell]:
         """The line as the screen set it."""
         return self.cells
 
@@ -182,8 +182,9 @@ class PanesScreen(Screen[None], inherit_bindings=False):
         if pane.life is Life.CONNECTING:
             return [*cells, (" connecting … ", "busy")]
         if not pane.alive:
-            return [*cells, (f" {pane.words} ", "warn"), ("↵", "key"), (" again ", "text"),
-                    ("x", "key"), (" close ", "text"), ("d", "key"), (" leave ", "text")]  # fmt: skip
+            keys: list[Cell] = [("↵", "key"), (" again ", "text"), ("x", "key"),
+                                (" close ", "text"), ("d", "key"), (" leave ", "text")]  # fmt: skip
+            return [*cells, (f" {pane.words} ", "warn"), *keys]
         if pane.viewers > 1:
             cells.append((f" {pane.viewers} viewers ", "paused"))
         title = plain(pane.emulator.title)
@@ -194,8 +195,8 @@ class PanesScreen(Screen[None], inherit_bindings=False):
     def _prefix_menu(self) -> list[Cell]:
         cells: list[Cell] = [(" ctrl+] ", "badge-warn"), (" ", "")]
         for key, word, _ in PREFIX_KEYS.values():
-            cells += [(key, "key"), (f" {word}  ", "text")]
-        return [*cells, ("1-9", "key"), (" go", "text")]
+            cells += [(key.replace("ctrl+", "^"), "key"), (f" {word} ", "text")]
+        return [*cells, ("1-9", "key")]
 
     def _scroll_menu(self, pane: SessionPane) -> list[Cell]:
         if pane.mode is Mode.SEARCH:
@@ -208,8 +209,10 @@ class PanesScreen(Screen[None], inherit_bindings=False):
         if view.needle:
             at = f"{view.at + 1}/{len(view.matches)}" if view.matches else "none"
             cells.append((f" {plain(view.needle)} {at} ", "warn"))
-        for key, word in SCROLL_KEYS.values():
-            cells += [(key, "key"), (f" {word}  ", "text")]
+        cells += [(" ↑ ↓ pgup pgdn", "key"), (" move ", "text")]
+        for name in ("g", "G", "slash", "n", "N", "q"):
+            key, word, _ = SCROLL_KEYS[name]
+            cells += [(key, "key"), (f" {word} ", "text")]
         return cells
 
     # ---------------------------------------------------------------- commands
@@ -221,12 +224,12 @@ class PanesScreen(Screen[None], inherit_bindings=False):
             self._go(int(name) - 1)
         elif name == "leave":
             self.boxy.leave_panes(self)
-        elif name in ("next", "previous"):
+        elif name in ("next", "prev"):
             self._go((self.at + (1 if name == "next" else -1)) % max(1, len(self.panes)))
         elif name == "zoom":
             self.zoomed = not self.zoomed
             self._arrange()
-        elif name == "new shell":
+        elif name == "shell":
             self._new_shell()
         elif name == "close":
             await self.close_pane(pane)

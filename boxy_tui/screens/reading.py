@@ -42,7 +42,7 @@ class Caption(Lines):
         super().__init__()
         self.cells: list[Cell] = []
 
-    def line_cells(self, y: int) -> Sequence[Cell]:  # noqa: ARG002
+    def line_cells(self, y: int) -> Sequence[Cell]:
         """The line as the screen set it."""
         return self.cells
 
@@ -173,8 +173,8 @@ class LogsScreen(ReadingScreen):
                 try:
                     async for kind, payload in answer.frames():
                         waiting.extend(cutter.feed(kind, payload))
-                        while len(waiting) > TAIL:
-                            await asyncio.sleep(GATHER)
+                        if len(waiting) > TAIL:
+                            await asyncio.sleep(2 * GATHER)  # let them be shown first
                 finally:
                     shower.cancel()
             waiting.extend(cutter.rest())

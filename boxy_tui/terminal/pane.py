@@ -195,7 +195,9 @@ class TerminalPane(Widget, can_focus=True):
     def _repaint(self) -> None:
         term = self.emulator
         dirty = set(term.take_dirty())
-        cursor = None if term.cursor.hidden else (min(term.cursor.x, term.columns - 1), term.cursor.y)
+        cursor = (
+            None if term.cursor.hidden else (min(term.cursor.x, term.columns - 1), term.cursor.y)
+        )
         if cursor != self._cursor:
             dirty.update(at[1] for at in (cursor, self._cursor) if at is not None)
             self._cursor = cursor

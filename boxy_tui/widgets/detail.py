@@ -89,7 +89,7 @@ class Detail(Widget):
             "cpu": (cpu_top, f"{percent(now.cpu)}%", f"of {percent(cpu_top)}%"),
             "memory": (memory_top, size(now.memory), f"of {size(memory_top)}"
                        if now.memory_limit else "no limit"),
-            "pids": (pids_top, str(now.pids), f"of {now.pids_limit}"
+            "pids": (pids_top, str(now.pids), f"limit {now.pids_limit}"
                      if now.pids_limit > 0 else "no limit"),
             "io": (io_top, f"{size(now.io)}/s", f"top {size(io_top)}"),
             "net": (net_top, f"{size(now.net)}/s", f"top {size(net_top)}"),

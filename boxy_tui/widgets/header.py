@@ -67,7 +67,7 @@ class Header(Lines):
             self._trend.append(self._host.cpu)
         self.repaint()
 
-    def line_cells(self, y: int) -> Sequence[Cell]:  # noqa: ARG002
+    def line_cells(self, y: int) -> Sequence[Cell]:
         """The line: left what is ours, right the host."""
         left = [(" boxy ", "badge"), (" ", ""), *self._link(), *self._counts()]
         right = self._host_cells() if self.size.width >= 60 else []

@@ -96,7 +96,7 @@ class KeyBar(Lines):
         fits = getattr(self.screen, "fits", None)
         return fits is None or bool(fits(binding.action))
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:  # noqa: ARG002
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As many lines as the keys need."""
         return len(arrange(self._hints, width))
 

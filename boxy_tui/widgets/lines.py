@@ -43,14 +43,11 @@ def to_strip(cells: Iterable[Cell], width: int, under: str = "") -> Strip:
     segments = []
     room = width
     for text, key in cells:
-        if room <= 0:
-            break
         length = len(text) if text.isascii() else cell_len(text)
-        if length > room:
-            text, length = pad(text, room), room
-        if length:
-            segments.append(Segment(text, style((base + key).strip())))
-            room -= length
+        if length and room:
+            shown = pad(text, room) if length > room else text
+            segments.append(Segment(shown, style((base + key).strip())))
+            room -= min(room, length)
     if room > 0:
         segments.append(Segment(" " * room, style(under)))
     return Strip(segments, width)
@@ -76,7 +73,7 @@ class Lines(Widget):
         """The cells of the visible line y."""
         raise NotImplementedError
 
-    def line_under(self, y: int) -> str:  # noqa: ARG002
+    def line_under(self, y: int) -> str:
         """Style key beneath the visible line y."""
         return self.UNDER
 

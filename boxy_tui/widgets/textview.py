@@ -13,7 +13,6 @@ from typing import ClassVar
 from rich.ansi import AnsiDecoder
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
@@ -225,6 +224,4 @@ class TextView(Widget, can_focus=True):
                 text.stylize(style("match-on" if present else "match"), at, end)
                 at = shown.find(self.needle, end)
         text.expand_tabs(8)
-        base = text.style if isinstance(text.style, Style) else Style.null()
-        plain_spans = text.render(self.app.console)
-        return [Segment(t, base + s if s else base) for t, s, _ in plain_spans if t != "\n"]
+        return [Segment(t, s) for t, s, _ in text.render(self.app.console) if t != "\n"]

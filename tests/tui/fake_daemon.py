@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
@@ -158,7 +158,7 @@ class FakeDaemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
-    async def __aenter__(self) -> FakeDaemon:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -316,14 +316,15 @@ class FakeDaemon:
 
     def _plain(self, method: str, path: str, query: dict[str, str], raw: bytes) -> Any:
         parts = path.strip("/").split("/")
-        if path == "/version":
-            return {"version": "0.1.0", "api": 1, "pid": 1, "socket": str(self.path)}
         if path == "/boxes" and method == "POST":
             return self._create(decode(BoxSpec, raw))
-        if path == "/boxes":
-            return [to_builtins(box) for box in self.boxes.values()]
-        if path == "/images":
-            return [to_builtins(image) for image in self.images]
+        lists: dict[str, Any] = {
+            "/version": {"version": "0.1.0", "api": 1, "pid": 1, "socket": str(self.path)},
+            "/boxes": [to_builtins(box) for box in self.boxes.values()],
+            "/images": [to_builtins(image) for image in self.images],
+        }
+        if path in lists:
+            return lists[path]
         if parts[0] == "images":
             return to_builtins(next(i for i in self.images if i.name == parts[1]))
         box = self._find(parts[1])
@@ -374,7 +375,8 @@ def _answer(writer: asyncio.StreamWriter, status: int, body: Any) -> None:
     data = b"" if body is None else json.dumps(body).encode()
     writer.write(
         f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(data)}\r\n\r\n".encode() + data
+        f"Content-Length: {len(data)}\r\n\r\n".encode()
+        + data
     )
 
 

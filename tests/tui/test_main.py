@@ -1,0 +1,272 @@
+"""The first screen: live, by keys that one would guess, and honest when something is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from boxy_core.errors import Conflict
+from boxy_core.models import Status
+from boxy_tui.screens.dialogs import ConfirmScreen, HelpScreen
+from boxy_tui.screens.form import FormScreen
+from boxy_tui.screens.main import MainScreen
+from boxy_tui.screens.reading import InspectScreen, LogsScreen
+from boxy_tui.widgets.keybar import KeyBar
+from tests.tui.conftest import Console, console, make_daemon
+from tests.tui.fake_daemon import NOW, FakeDaemon, make_box
+
+
+async def test_boxes_are_listed_once_and_then_followed(ui: Console, daemon: FakeDaemon) -> None:
+    daemon.put(make_box("newcomer"), "box.created")
+    await ui.shows("newcomer")
+    daemon.tick()
+    await ui.pilot.pause(0.2)
+    assert daemon.asked("GET", "/boxes") == 1
+    assert daemon.asked("GET", "/images") == 1
+
+
+async def test_a_removed_box_disappears(ui: Console, daemon: FakeDaemon) -> None:
+    box = daemon.boxes.pop(make_box("batch").id)
+    daemon.emit("box.removed", box)
+    await ui.until(lambda: "train.py" not in ui.text() and box.id not in ui.app.state.boxes)
+
+
+async def test_figures_come_with_the_stats_stream(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.select("web")
+    daemon.tick(3)
+    memory = ui.app.state.rates
+    await ui.until(lambda: memory(make_box("web").id).memory > 0)
+    await ui.shows("MEM")
+
+
+async def test_the_curves_begin_with_the_daemons_history(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.select("web")
+    await ui.until(lambda: len(ui.app.state.samples.get(make_box("web").id, ())) >= 120)
+    await ui.select("db")
+    await ui.select("web")
+    await ui.pilot.pause()
+    assert daemon.asked("GET", f"/boxes/{make_box('web').id}/history") == 1
+
+
+async def test_stop_asks_the_daemon_and_the_event_shows_it(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.select("web")
+    await ui.press("s")
+    await ui.until(lambda: daemon.asked("POST", "/stop") == 1)
+    await ui.until(lambda: ui.app.state.boxes[make_box("web").id].status is Status.EXITED)
+
+
+async def test_starting_restarting_and_pausing_by_their_keys(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    await ui.select("batch")
+    await ui.press("S")
+    await ui.until(lambda: daemon.asked("POST", "/start") == 1)
+    await ui.select("web")
+    await ui.press("r")
+    await ui.until(lambda: daemon.asked("POST", "/restart") == 1)
+    await ui.select("db")
+    await ui.press("p")
+    await ui.until(lambda: ui.app.state.boxes[make_box("db").id].status is Status.PAUSED)
+    await ui.press("p")
+    await ui.until(lambda: daemon.asked("POST", "/unpause") == 1)
+
+
+async def test_removing_asks_first_and_no_means_no(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.select("batch")
+    await ui.press("d")
+    assert isinstance(ui.app.screen, ConfirmScreen)
+    await ui.press("n")
+    assert make_box("batch").id in daemon.boxes
+    await ui.press("d", "y")
+    await ui.until(lambda: make_box("batch").id not in daemon.boxes)
+
+
+async def test_killing_asks_first(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.select("web")
+    await ui.press("k")
+    await ui.shows("Kill web?")
+    await ui.press("escape")
+    assert daemon.asked("POST", "/kill") == 0
+    await ui.press("k", "y")
+    await ui.until(lambda: daemon.asked("POST", "/kill") == 1)
+
+
+async def test_marks_make_a_deed_for_several(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.press("home", "space", "space")
+    await ui.shows("marked 2")
+    await ui.press("s")
+    await ui.until(lambda: daemon.asked("POST", "/stop") == 2)
+
+
+async def test_an_unfit_key_says_why_and_asks_nothing(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.select("batch")
+    await ui.press("s")
+    await ui.shows("batch is not running")
+    await ui.press("e")
+    assert not daemon.sessions
+    assert daemon.asked("POST", "/stop") == 0
+
+
+async def test_a_refusal_is_a_notice_with_its_hint(ui: Console, daemon: FakeDaemon) -> None:
+    path = f"/boxes/{make_box('web').id}/stop"
+    daemon.refuse["POST", path] = Conflict("web cannot stop [b]now[/b]", hint="wait \x1b[31ma bit")
+    await ui.select("web")
+    await ui.press("s")
+    await ui.shows("web cannot stop [b]now[/b]", "wait \\e[31ma bit")
+
+
+async def test_the_filter_narrows_and_escape_clears(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.press("slash")
+    await ui.type("web")
+    await ui.shows("Boxes 1/5")
+    await ui.press("enter")
+    assert ui.app.main.boxes.has_focus
+    await ui.press("escape")
+    await ui.shows("Boxes 5")
+
+
+async def test_tab_shows_the_images_and_unpacks_one(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.press("tab")
+    await ui.shows("This machine's own", "its archive is missing")
+    await ui.press("down", "u")
+    await ui.shows("host is ready")
+    await ui.until(lambda: all(i.ready or i.problem for i in ui.app.state.images))
+    await ui.press("tab")
+    assert ui.app.main.boxes.has_focus
+
+
+async def test_the_form_makes_a_box_and_attaches(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.press("n")
+    assert isinstance(ui.app.screen, FormScreen)
+    await ui.type("sleep 60")
+    await ui.press("tab")
+    await ui.type("mine")
+    await ui.press("enter")
+    await ui.in_pane()
+    assert daemon.bodies[-1]["command"] == ["sleep", "60"]
+    assert daemon.boxes[make_box("mine").id].status is Status.RUNNING
+    assert daemon.sessions[-1].query["stdin"] == "1"
+
+
+async def test_the_form_says_what_is_wrong_and_stays(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.press("n", "tab", "tab")
+    await ui.type("lots")
+    await ui.press("enter")
+    await ui.shows("is not a size")
+    assert isinstance(ui.app.screen, FormScreen)
+    assert not daemon.bodies
+
+
+async def test_a_taken_name_is_said_in_the_form(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.press("n", "tab")
+    await ui.type("web")
+    await ui.press("enter")
+    await ui.shows("the name web is taken", "choose another one")
+    await ui.press("escape")
+    assert isinstance(ui.app.screen, MainScreen)
+
+
+async def test_logs_are_shown_searched_and_left(ui: Console, daemon: FakeDaemon) -> None:
+    lines = b"".join(b"2026-11-23T18:53:00.5Z line %d\n" % n for n in range(100))
+    daemon.logs[make_box("web").id] = [(1, lines[:1000]), (1, lines[1000:]), (2, b"to stderr\n")]
+    await ui.select("web")
+    await ui.press("l")
+    assert isinstance(ui.app.screen, LogsScreen)
+    await ui.shows("line 99", "to stderr", "following")
+    await ui.press("slash")
+    await ui.type("line 42")
+    await ui.press("enter")
+    await ui.shows("/line 42 1/1", "held")
+    await ui.press("t")
+    await ui.shows("18:53:00")
+    await ui.press("escape", "escape")
+    assert isinstance(ui.app.screen, MainScreen)
+
+
+async def test_inspect_shows_the_record(ui: Console) -> None:
+    await ui.select("web")
+    await ui.press("i")
+    assert isinstance(ui.app.screen, InspectScreen)
+    await ui.shows('"name": "web"')
+
+
+async def test_help_lists_the_keys(ui: Console) -> None:
+    await ui.press("question_mark")
+    assert isinstance(ui.app.screen, HelpScreen)
+    await ui.shows("Stop signal, then SIGKILL")
+    await ui.press("escape")
+    assert isinstance(ui.app.screen, MainScreen)
+
+
+async def test_the_palette_runs_a_command_by_its_name(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.select("web")
+    await ui.press("colon")
+    await ui.pilot.pause(0.2)
+    await ui.type("box stop")
+    await ui.pilot.pause(0.5)
+    await ui.press("enter")
+    await ui.until(lambda: daemon.asked("POST", "/stop") == 1)
+
+
+async def test_every_visible_key_is_in_the_footer(ui: Console) -> None:
+    shown = {hint.key for hint in ui.app.screen.query_one(KeyBar)._hints}
+    assert {"a", "e", "E", "l", "i", "s", "S", "r", "p", "k", "d", "␣", "o", "n", "⇥", "/", ":",
+            "?", "q", "↵"} <= shown  # fmt: skip
+
+
+async def test_a_click_on_a_footer_key_does_what_the_key_does(ui: Console) -> None:
+    bar = ui.app.screen.query_one(KeyBar)
+    line = next(y for y in range(bar.size.height) if "help" in bar.render_line(y).text)
+    x = bar.render_line(line).text.index("help")
+    await ui.pilot.click(bar, offset=(x, line))
+    await ui.until(lambda: isinstance(ui.app.screen, HelpScreen))
+
+
+async def test_text_from_a_box_is_never_obeyed(ui: Console, daemon: FakeDaemon) -> None:
+    evil = replace(make_box("evil"), name="\x1b[31m[red]x[/red]", args=["\x07", "[b]bold[/b]"])
+    daemon.put(evil, "box.created")
+    await ui.shows("\\e[31m[red]x")
+    assert "\x1b" not in ui.text()
+
+
+async def test_without_a_daemon_it_says_what_to_do_and_goes_on_trying(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    async with console(path) as ui:
+        await ui.shows("no daemon answers on", "sudo boxyd", "goes on trying")
+        async with make_daemon(path):
+            await ui.press("ctrl+r")
+            await ui.shows("web", "postgres")
+            assert "no daemon" not in ui.text()
+
+
+async def test_a_lost_daemon_is_said_and_its_return_is_noticed(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    await daemon.stop()
+    await ui.shows("daemon lost", "go on without it", "web")
+    daemon.boot = "two"
+    daemon.cursor = 0
+    daemon.boxes.pop(make_box("batch").id)
+    await daemon.start()
+    await ui.press("ctrl+r")
+    await ui.until(lambda: make_box("batch").id not in ui.app.state.boxes)
+    await ui.until(lambda: "daemon lost" not in ui.text())
+    daemon.put(make_box("later"), "box.created")
+    await ui.shows("later")
+
+
+async def test_quitting_says_that_boxes_go_on(daemon: FakeDaemon) -> None:
+    async with console(daemon.path) as ui:
+        await ui.shows("web")
+        await ui.press("q")
+        assert ui.app.return_value is not None
+        assert "3 boxes go on running" in ui.app.return_value
+
+
+async def test_it_is_at_home_in_any_size(daemon: FakeDaemon) -> None:
+    for size in ((80, 24), (40, 10), (200, 60)):
+        async with console(daemon.path, size) as ui:
+            await ui.shows("web")
+            assert ui.app.screen.size == size
+    assert NOW

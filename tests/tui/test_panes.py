@@ -1,0 +1,254 @@
+"""Panes: the keyboard goes to the program, nothing is lost, the daemon is not needed."""
+
+from __future__ import annotations
+
+import json
+
+from boxy_core import protocol as wire
+from boxy_tui.screens.main import MainScreen
+from tests.tui.conftest import Console
+from tests.tui.fake_daemon import FakeDaemon, Session, make_box
+
+PREFIX = "ctrl+right_square_bracket"
+
+
+async def attached(ui: Console, daemon: FakeDaemon, key: str = "a", name: str = "web") -> Session:
+    """Go to a pane; its session."""
+    before = len(daemon.sessions)
+    await ui.select(name)
+    await ui.press(key)
+    await ui.in_pane()
+    await ui.until(lambda: len(daemon.sessions) > before)
+    return daemon.sessions[-1]
+
+
+async def test_typing_reaches_the_program_and_its_echo_is_shown(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    session = await attached(ui, daemon)
+    await ui.type("ls -l")
+    await ui.press("enter")
+    await ui.until(lambda: bytes(session.typed) == b"ls -l\r")
+    await ui.shows("ls -l")
+
+
+async def test_keys_of_the_console_are_the_programs_in_a_pane(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    session = await attached(ui, daemon)
+    session.echo = False
+    await ui.press("q", "colon", "tab", "escape", "ctrl+c", "ctrl+q", "ctrl+p", "f1", "up")
+    await ui.until(lambda: bytes(session.typed) == b"q:\t\x1b\x03\x11\x10\x1bOP\x1b[A")
+
+
+async def test_the_pane_asks_for_its_own_size_and_follows_it(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    session = await attached(ui, daemon)
+    assert (session.query["rows"], session.query["cols"]) == ("29", "100")
+    await ui.pilot.resize_terminal(60, 20)
+    await ui.until(lambda: session.sizes and session.sizes[-1] == (19, 60))
+    assert (ui.pane.emulator.columns, ui.pane.emulator.lines) == (60, 19)
+
+
+async def test_leaving_and_coming_back_loses_nothing(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    session.say(b"before\r\n")
+    await ui.shows("before")
+    await ui.press(PREFIX, "d")
+    assert isinstance(ui.app.screen, MainScreen)
+    session.say(b"meanwhile\r\n")
+    await ui.press("a")
+    await ui.shows("before", "meanwhile")
+    assert len(daemon.sessions) == 1
+
+
+async def test_a_shell_is_executed_beside_and_panes_are_switched(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    main = await attached(ui, daemon)
+    main.say(b"I am main\r\n")
+    await ui.shows("I am main")
+    await ui.press(PREFIX, "c")
+    await ui.until(lambda: len(daemon.sessions) == 2)
+    shell = daemon.sessions[-1]
+    assert shell.body["command"][:2] == ["/bin/sh", "-c"]
+    assert shell.body["tty"] is True
+    shell.say(b"I am shell\r\n")
+    await ui.shows("I am shell")
+    assert "I am main" not in ui.text()
+    await ui.press(PREFIX, "p")
+    await ui.shows("I am main")
+    await ui.press(PREFIX, "2")
+    await ui.shows("I am shell")
+    await ui.press(PREFIX, "z")
+    await ui.shows("I am main", "I am shell")
+
+
+async def test_exec_asks_for_a_command(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.select("web")
+    await ui.press("E")
+    await ui.type("top -d 1")
+    await ui.press("enter")
+    await ui.in_pane()
+    assert daemon.sessions[-1].body["command"] == ["top", "-d", "1"]
+
+
+async def test_the_prefix_twice_is_sent_itself(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    await ui.press(PREFIX)
+    await ui.shows("leave", "zoom")
+    await ui.press(PREFIX)
+    await ui.until(lambda: bytes(session.typed) == b"\x1d")
+
+
+async def test_replies_to_replayed_queries_are_not_sent(ui: Console, daemon: FakeDaemon) -> None:
+    def replay(session: Session) -> None:
+        session.echo = False
+        session.say(b"\x1b[c\x1b[6n")
+        session.frame(wire.REPLAY_END)
+        session.say(b"\x1b[5n")
+
+    daemon.on_session = replay
+    session = await attached(ui, daemon)
+    await ui.until(lambda: bytes(session.typed) == b"\x1b[0n")
+
+
+async def test_the_end_is_shown_and_enter_attaches_again(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    session.say(b"last words\r\n")
+    session.exit(3)
+    await ui.shows("last words", "── exited with status 3 ──", "again")
+    await ui.press("enter")
+    await ui.until(lambda: len(daemon.sessions) == 2)
+    await ui.in_pane()
+    assert "last words" not in ui.text()
+
+
+async def test_out_of_memory_is_named(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    session.exit(137, oom=True)
+    await ui.shows("out of memory")
+
+
+async def test_closing_the_last_pane_goes_back(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    await ui.press(PREFIX, "x")
+    await ui.until(lambda: isinstance(ui.app.screen, MainScreen))
+    await ui.until(lambda: session.closed)
+    await attached(ui, daemon)
+    assert len(daemon.sessions) == 2
+
+
+async def test_a_lagging_pane_says_so_and_shows_the_replay(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    session.say(b"stale\r\n")
+    await ui.shows("stale")
+    session.lag(5 << 20, b"fresh\r\n")
+    await ui.shows("fresh", "missed 5.0M")
+    assert "stale" not in ui.text()
+
+
+async def test_a_flood_is_taken_in_and_keys_still_work(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    session.echo = False
+    for n in range(40):
+        session.say(b"".join(b"line %d\r\n" % (1000 * n + i) for i in range(1000)))
+    session.say(b"the end")
+    await ui.press("x")
+    await ui.until(lambda: bytes(session.typed) == b"x")
+    await ui.shows("the end")
+    assert ui.pane.backlog == 0
+
+
+async def test_scroll_mode_looks_back_and_finds(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    session.say(b"".join(b"row %d\r\n" % i for i in range(200)))
+    await ui.shows("row 199")
+    await ui.press(PREFIX, "left_square_bracket", "g")
+    await ui.shows("row 0", "scroll")
+    await ui.press("slash")
+    await ui.type("row 77")
+    await ui.press("enter")
+    await ui.shows("row 77 ", "1/1")
+    await ui.press("q")
+    await ui.shows("row 199")
+    await ui.type("x")
+    await ui.until(lambda: bytes(session.typed) == b"x")
+
+
+async def test_a_paste_is_bracketed_for_programs_that_ask(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    session.echo = False
+    session.say(b"\x1b[?2004h$ ")
+    await ui.shows("$ ")
+    ui.app.copy_to_clipboard("two\nlines")
+    await ui.press(PREFIX, "right_square_bracket")
+    await ui.until(lambda: bytes(session.typed) == b"\x1b[200~two\rlines\x1b[201~")
+
+
+async def test_the_mouse_is_the_programs_when_it_asks(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    session.echo = False
+    session.say(b"\x1b[?1000h\x1b[?1006hmouse")
+    await ui.shows("mouse")
+    await ui.pilot.click(ui.pane, offset=(4, 2))
+    await ui.until(lambda: bytes(session.typed) == b"\x1b[<0;5;3M\x1b[<0;5;3m")
+
+
+async def test_another_viewers_size_is_shown_as_it_is(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    session.frame(wire.VIEWERS, json.dumps({"count": 2, "rows": 10, "cols": 40}).encode())
+    await ui.shows("2 viewers", "······")
+    assert (ui.pane.emulator.columns, ui.pane.emulator.lines) == (40, 10)
+
+
+async def test_a_killed_daemon_does_not_touch_an_open_pane(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    await daemon.stop()
+    await ui.shows("daemon lost")
+    await ui.type("still here")
+    await ui.shows("still here")
+    await daemon.start()
+    ui.app.feed.retry()
+    await ui.until(lambda: "daemon lost" not in ui.text())
+    await ui.type(" and now")
+    await ui.until(lambda: bytes(session.typed) == b"still here and now")
+
+
+async def test_a_stopped_box_is_started_with_its_pane_attached(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    await attached(ui, daemon, "enter", "batch")
+    assert daemon.asked("POST", "/start") == 1
+    await ui.until(lambda: ui.app.state.boxes[make_box("batch").id].status == "running")
+
+
+async def test_a_refused_attach_is_shown_in_the_pane(ui: Console, daemon: FakeDaemon) -> None:
+    from boxy_core.errors import CommandNotFound
+
+    path = f"/boxes/{make_box('web').id}/exec"
+    daemon.refuse["POST", path] = CommandNotFound("there is no /bin/sh in web", hint="use E")
+    await ui.select("web")
+    await ui.press("e")
+    await ui.shows("there is no /bin/sh in web", "close")
+    await ui.press("x")
+    await ui.until(lambda: isinstance(ui.app.screen, MainScreen))
+
+
+async def test_a_session_without_a_terminal_is_usable(ui: Console, daemon: FakeDaemon) -> None:
+    from msgspec.structs import replace
+
+    box = make_box("pipes")
+    daemon.put(replace(box, spec=replace(box.spec, tty=False)), "box.created")
+    await ui.shows("pipes")
+    session = await attached(ui, daemon, name="pipes")
+    session.echo = False
+    await ui.type("hi")
+    await ui.press("enter")
+    await ui.until(lambda: bytes(session.typed) == b"hi\n")
+    session.say(b"one\ntwo\n")
+    await ui.shows("hi", "one", "two")
+    await ui.press("ctrl+c", "ctrl+d")
+    await ui.until(lambda: (wire.SIGNAL, b"\x02") in session.frames)
+    await ui.until(lambda: (wire.STDIN_EOF, b"") in session.frames)

@@ -1,0 +1,109 @@
+"""Cells, columns, figures and curves."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from boxy_core.models import Image, Status
+from boxy_tui import format as show
+from boxy_tui.palette import style
+from boxy_tui.state import IDLE
+from boxy_tui.widgets.lines import pad, to_strip
+from tests.tui.fake_daemon import NOW, make_box
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0"), (-5, "0"), (512, "512B"), (1536, "1.5K"), (23 << 20, "23M"), (1 << 40, "1.0T")],
+)
+def test_sizes_are_short(count: int, text: str) -> None:
+    assert show.size(count) == text
+
+
+@given(st.integers(0, 1 << 60))
+def test_no_size_is_wider_than_its_column(count: int) -> None:
+    assert len(show.size(count)) <= 5
+
+
+@given(st.floats(0, 1e9))
+def test_no_duration_is_wider_than_seven(seconds: float) -> None:
+    assert len(show.span(seconds)) <= 6
+
+
+def test_durations_name_the_largest_unit() -> None:
+    assert [show.span(s) for s in (-1, 8, 150, 7200, 900_000)] == ["0s", "8s", "2m", "2h", "10d"]
+
+
+def test_every_status_has_a_sign_of_its_own_and_a_known_colour() -> None:
+    assert set(show.GLYPHS) == set(Status)
+    assert len({sign for sign, _ in show.GLYPHS.values()}) == len(Status)
+    for _, colour in show.GLYPHS.values():
+        style(colour)
+
+
+@pytest.mark.parametrize("status", list(Status))
+def test_every_status_gives_a_row_as_wide_as_its_columns(status: Status) -> None:
+    row = show.box_row(make_box("web", status), IDLE, [], NOW)
+    assert len(row) == len(show.BOX_COLUMNS)
+    for _, colour in row:
+        style(colour)
+
+
+def test_an_exited_box_says_how_and_when() -> None:
+    assert show.status_text(make_box("b", Status.EXITED, code=137), NOW) == ("exited 137 10m", "bad")
+
+
+def test_a_name_with_escape_sequences_is_shown_not_obeyed() -> None:
+    box = replace(make_box("web"), name="\x1b[2Jevil\x07", args=["sh", "\x1b]0;x\x07"])
+    row = show.box_row(box, IDLE, [], NOW)
+    lines = show.detail_lines(replace(box, error="\x1b[H"), NOW)
+    for text, _ in [*row, *(cell for line in lines for cell in line)]:
+        assert text.isprintable()
+
+
+def test_a_broken_image_says_why() -> None:
+    row = show.image_row(Image(name="odd", id="", source="/r/odd", problem="no archive"))
+    assert ("no archive", "bad") in row
+    assert len(row) == len(show.IMAGE_COLUMNS)
+
+
+@given(st.integers(20, 300))
+def test_columns_fit_and_the_important_ones_never_go(width: int) -> None:
+    fitted = show.fit(show.BOX_COLUMNS, width)
+    shown = {show.BOX_COLUMNS[i].title for i, _ in fitted}
+    assert {"NAME", "STATUS"} <= shown
+    if width >= 40:
+        assert sum(w for _, w in fitted) + 2 * (len(fitted) - 1) <= width
+
+
+@given(st.lists(st.floats(0, 1e6), max_size=400), st.integers(1, 60), st.integers(1, 12))
+def test_a_curve_has_exactly_its_cells(values: list[float], width: int, height: int) -> None:
+    rows = show.braille(values, width, height, 1000.0)
+    assert [len(row) for row in rows] == [width] * height
+
+
+def test_a_curve_shows_little_as_a_dot_and_nothing_as_nothing() -> None:
+    assert show.braille([0.0, 0.0], 1, 1, 100.0) == [" "]
+    assert show.braille([0.001, 0.0], 1, 1, 100.0) == ["\u2840"]
+    assert show.braille([100.0, 100.0], 1, 2, 100.0) == ["\u28ff", "\u28ff"]
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=20))
+def test_the_ceiling_is_never_below_a_value(values: list[float]) -> None:
+    assert show.ceiling(values, 10.0) >= max([10.0, *values])
+
+
+@given(st.text(max_size=40), st.integers(1, 30))
+def test_padding_gives_exactly_the_width(text: str, width: int) -> None:
+    from rich.cells import cell_len
+
+    assert cell_len(pad(show.plain(text), width)) == width
+
+
+def test_a_line_is_cut_at_its_width() -> None:
+    strip = to_strip([("abc", ""), ("defgh", "dim")], 5)
+    assert strip.text == "abcd…"
+    assert strip.cell_length == 5

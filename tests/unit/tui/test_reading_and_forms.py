@@ -1,0 +1,87 @@
+"""The form's fields as a spec, log frames as lines, an exit as words."""
+
+from __future__ import annotations
+
+import pytest
+
+from boxy_core.errors import InvalidRequest
+from boxy_core.protocol import STDERR, STDOUT
+from boxy_tui.panes.link import exit_words
+from boxy_tui.screens.form import FIELDS, SWITCHES, read_form
+from boxy_tui.screens.reading import LogCutter, json_lines
+
+
+def fields(**values: str) -> dict[str, str]:
+    return {name: "" for name, _, _ in FIELDS} | {"image": "alpine"} | values
+
+
+SWITCHED = {name: value for name, _, value in SWITCHES}
+
+
+def test_an_empty_form_is_the_image_alone() -> None:
+    wish = read_form(fields(), SWITCHED)
+    assert wish.spec == {"image": "alpine", "tty": True, "stdin": True, "auto_remove": False}
+    assert wish.attach
+
+
+def test_every_field_reaches_the_spec() -> None:
+    wish = read_form(
+        fields(command="sh -c 'echo hi'", name="web", memory="64m", cpus="1.5",
+               env="A=1 B='two words'"),
+        {"tty": False, "rm": True, "attach": False},
+    )  # fmt: skip
+    assert wish.spec == {
+        "image": "alpine", "tty": False, "stdin": False, "auto_remove": True,
+        "command": ["sh", "-c", "echo hi"], "name": "web",
+        "limits": {"memory": 64 << 20, "cpus": 1.5}, "env": {"A": "1", "B": "two words"},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"image": " "}, {"command": "echo 'open"}, {"memory": "lots"}, {"cpus": "-1"}, {"env": "A"}],
+)
+def test_what_cannot_be_is_refused_with_a_hint(wrong: dict[str, str]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_form(fields(**wrong), SWITCHED)
+    assert caught.value.hint
+
+
+def test_log_lines_cut_anywhere_come_out_whole_and_by_stream() -> None:
+    cutter = LogCutter()
+    assert cutter.feed(STDOUT, b"2026-11-23T18:53:00.123456789Z hel") == []
+    assert [line.text for line in cutter.feed(STDERR, b"oops\n")] == ["oops"]
+    (line,) = cutter.feed(STDOUT, b"lo\nnext")
+    assert (line.head, line.text) == ("18:53:00.123", "hello")
+    assert [line.text for line in cutter.rest()] == ["next"]
+
+
+def test_a_log_line_keeps_colours_and_nothing_else() -> None:
+    (line,) = LogCutter().feed(STDOUT, b"\x1b[31mred\x1b[0m \x1b[2J\x1b]0;title\x07\n")
+    assert line.plain.startswith("red ")
+    assert "\x1b[2J" not in line.text
+    assert "\x07" not in line.text
+
+
+def test_a_line_that_was_drawn_over_shows_its_last_form() -> None:
+    (line,) = LogCutter().feed(STDOUT, b"10%\r50%\r100%\r\n")
+    assert line.text == "100%"
+
+
+def test_a_record_is_indented_json() -> None:
+    lines = [line.plain for line in json_lines({"name": "web", "pid": 7, "ok": True})]
+    assert lines == ["{", '  "name": "web",', '  "pid": 7,', '  "ok": true', "}"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "words"),
+    [
+        (b'{"status": 3, "signal": 0}', (3, "exited with status 3")),
+        (b'{"status": 137, "signal": 9}', (137, "ended by signal 9 (status 137)")),
+        (b'{"status": 137, "oom": true}', (137, "killed: out of memory (status 137)")),
+        (b"garbage", (0, "ended")),
+        (b"[]", (0, "ended")),
+    ],
+)
+def test_an_exit_frame_becomes_words(payload: bytes, words: tuple[int, str]) -> None:
+    assert exit_words(payload) == words
