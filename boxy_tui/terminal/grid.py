@@ -111,11 +111,9 @@ class Grid(pyte.Screen):
     def _chars(self, row: Row) -> list[Char]:
         out = []
         for text, style in self.row_cells(row):
-            colors = [_pyte_color(c) for c in (style.fg, style.bg)]
-            out.append(
-                Char(text, *colors, style.bold, style.italic, bool(style.underline),
-                     style.strike, style.reverse, style.blink)
-            )  # fmt: skip
+            fg, bg = _pyte_color(style.fg), _pyte_color(style.bg)
+            flags = (style.bold, style.italic, bool(style.underline))
+            out.append(Char(text, fg, bg, *flags, style.strike, style.reverse, style.blink))
         return out
 
     def row_cells(self, row: Row) -> Iterator[tuple[str, Style]]:

@@ -54,7 +54,7 @@ class Reports(Modes):
 
     # -- SGR ---------------------------------------------------------------------------------------
 
-    def select_graphic_rendition(self, *attrs: Param) -> None:  # type: ignore[override]
+    def select_graphic_rendition(self, *attrs: Param) -> None:
         """SGR; a tuple is a parameter with colon-separated parts, which pyte does not know."""
         self.pen = self.styles.pen(apply_sgr(self.pen.style, attrs))
 
