@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Sequence
+from weakref import WeakSet
 
 from boxy_core.errors import BoxyError, Conflict, InvalidRequest, Unsupported
 from boxy_core.models import Limits
@@ -17,7 +18,7 @@ from boxyd.cgroup import files, killing
 from boxyd.cgroup.hierarchy import Hierarchy
 from boxyd.cgroup.interface import CgroupPlan
 from boxyd.cgroup.limits import WHAT, Setting, asked, disks, unsupported
-from boxyd.cgroup.reader import MEMORY_RECLAIMABLE, MEMORY_USAGE, Reader, Wanted, net_dev
+from boxyd.cgroup.reader import MEMORY_RECLAIMABLE, MEMORY_USAGE, Files, Reader, net_dev
 from boxyd.cgroup.v1 import FreezerLife
 from boxyd.cgroup.v2 import UnifiedLife
 
@@ -36,6 +37,7 @@ class Group:
         self._unified = unified
         self._relative = relative
         self._limits: Limits | None = None
+        self._readers: WeakSet[Reader] = WeakSet()
         self._life = self._make_life()
 
     def _make_life(self) -> UnifiedLife | FreezerLife:
@@ -82,6 +84,9 @@ class Group:
                 with contextlib.suppress(BoxyError):
                     self._change(before)
             raise
+        finally:
+            for reader in self._readers:
+                reader.refresh()
         return self.notices
 
     def start_with(self, limits: Limits) -> None:
@@ -201,17 +206,14 @@ class Group:
 
     def reader(self, net_pid: int = 0) -> Reader:
         """A reader of counters; `net_pid` is a process in the box's network (0: none)."""
-        always: list[Wanted] = []
-        busy: list[Wanted] = []
-        rare: list[Wanted] = []
+        wanted = Files()
         for hierarchy in self._hierarchies:
-            parts = hierarchy.sources(self._relative)
-            always += parts[0]
-            busy += parts[1]
-            rare += parts[2]
+            wanted.extend(hierarchy.sources(self._relative))
         if net_pid:
-            always.append((f"/proc/{net_pid}/net/dev", net_dev))
-        return Reader(always, busy, rare)
+            wanted.always.append((f"/proc/{net_pid}/net/dev", net_dev))
+        reader = Reader(wanted)
+        self._readers.add(reader)
+        return reader
 
     def remove(self) -> None:
         """Kill what is left and remove the cgroup everywhere; harmless if it is gone."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from boxy_core.models import Limits
 from boxyd.cgroup import files
 from boxyd.cgroup.limits import Setting
-from boxyd.cgroup.reader import Wanted
+from boxyd.cgroup.reader import Files
 
 PATIENCE = 2.0
 """Seconds to wait for a cgroup that is empty but still busy: a dead process on its way out."""
@@ -52,8 +52,8 @@ class Hierarchy(ABC):
         """What to write for these limits; `numbers` are the devices to speak of.  Pure."""
 
     @abstractmethod
-    def sources(self, relative: str) -> tuple[list[Wanted], list[Wanted], list[Wanted]]:
-        """The counters of a cgroup: read always, while busy, rarely."""
+    def sources(self, relative: str) -> Files:
+        """The counters of a cgroup."""
 
     def available(self, parent: str) -> frozenset[str]:
         """The files that each child of `parent` has; prepares it if that is still to do."""

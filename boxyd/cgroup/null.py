@@ -12,7 +12,7 @@ from boxy_core.models import Limits
 from boxyd.cgroup.devices import DEFAULT_DEVICES, DeviceRule
 from boxyd.cgroup.interface import CgroupMount, CgroupPlan
 from boxyd.cgroup.limits import asked, check_values, unsupported
-from boxyd.cgroup.reader import Reader, net_dev
+from boxyd.cgroup.reader import Files, Reader, net_dev
 
 _WHAT_IT_MEANS = (
     "Boxes run WITHOUT ANY LIMIT of memory, CPU or processes, cannot be paused, and show no "
@@ -103,7 +103,7 @@ class NullGroup:
 
     def reader(self, net_pid: int = 0) -> Reader:
         """Reads the network's counters only."""
-        return Reader([(f"/proc/{net_pid}/net/dev", net_dev)] if net_pid else [], [], [])
+        return Reader(Files([(f"/proc/{net_pid}/net/dev", net_dev)] if net_pid else []))
 
     def remove(self) -> None:
         """There is nothing."""

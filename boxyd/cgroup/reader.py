@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from boxyd.cgroup.files import KeptFile
 
@@ -26,16 +27,23 @@ from boxyd.cgroup.files import KeptFile
     CPU_PRESSURE,
     MEMORY_PRESSURE,
     IO_PRESSURE,
-) = range(13)
-"""Places in a row.  Pressure is in hundredths of a percent, -1: not told by this kernel."""
+    MEMORY_LIMIT,
+    PIDS_LIMIT,
+) = range(15)
+"""Places in a row.  Pressure is in hundredths of a percent, -1: not told by this kernel.
+A limit of 0 is none."""
 
 Row = list[int]
 Parser = Callable[[bytes, Row], None]
 
-EMPTY: tuple[int, ...] = (0,) * 10 + (-1,) * 3
+EMPTY: tuple[int, ...] = (0,) * 10 + (-1,) * 3 + (0,) * 2
 EVERY = 5
 """An idle box is read in full each fifth time, a busy one every time; pressure is always
 read each second time, since the kernel works it out every two seconds (psi.rst)."""
+
+
+_UNLIMITED = 1 << 62
+"""v1 writes "no limit" of memory as a number near 2**63."""
 
 
 class Source:
@@ -52,25 +60,44 @@ class Source:
 Wanted = tuple[str, Parser]
 
 
+@dataclass
+class Files:
+    """The files of a cgroup by how often they are read."""
+
+    always: list[Wanted] = field(default_factory=list)
+    """each time; the CPU counter is among them"""
+    busy: list[Wanted] = field(default_factory=list)
+    """while the box uses CPU"""
+    rare: list[Wanted] = field(default_factory=list)
+    """each second time"""
+    settings: list[Wanted] = field(default_factory=list)
+    """once, and after a change of limits"""
+
+    def extend(self, other: Files) -> None:
+        """Take in the files of another hierarchy."""
+        self.always += other.always
+        self.busy += other.busy
+        self.rare += other.rare
+        self.settings += other.settings
+
+
 class Reader:
-    """Keeps the files of one box open.  A file that is missing leaves its counter at 0.
+    """Keeps the files of one box open.  A file that is missing leaves its counter at 0."""
 
-    `always` are read each time, the first of them being the CPU counter; `busy` only while
-    the box uses CPU; `rare` each second time.
-    """
-
-    def __init__(
-        self, always: Iterable[Wanted], busy: Iterable[Wanted], rare: Iterable[Wanted]
-    ) -> None:
+    def __init__(self, wanted: Files) -> None:
         self.row: Row = list(EMPTY)
-        self._always = _opened(always)
-        self._busy = _opened(busy)
-        self._rare = _opened(rare)
+        self._always = _opened(wanted.always)
+        self._busy = _opened(wanted.busy)
+        self._rare = _opened(wanted.rare)
+        self._settings = wanted.settings
         self._turn = 0
+        self._stale = True
 
     def read(self) -> Row:
         """The row as it is now: the same list each time, changed in place."""
         row = self.row
+        if self._settings and self._stale:
+            self._read_settings()
         before = row[CPU_USEC]
         turn = self._turn
         self._turn = turn + 1
@@ -80,6 +107,17 @@ class Reader:
         if turn % 2 == 0:
             _read(self._rare, row)
         return row
+
+    def refresh(self) -> None:
+        """The limits were changed: read them with the next row."""
+        self._stale = True
+
+    def _read_settings(self) -> None:
+        sources = _opened(self._settings)
+        _read(sources, self.row)
+        for source in sources:
+            source.file.close()
+        self._stale = False
 
     def close(self) -> None:
         """Close the files; the row stays."""
@@ -115,6 +153,16 @@ def number(slot: int, divisor: int = 1) -> Parser:
 
     def parse(data: bytes, row: Row) -> None:
         row[slot] = int(data) // divisor
+
+    return parse
+
+
+def limit(slot: int) -> Parser:
+    """A file that is one number, or says in its way that there is no limit."""
+
+    def parse(data: bytes, row: Row) -> None:
+        text = data.strip()
+        row[slot] = 0 if text == b"max" or int(text) > _UNLIMITED else int(text)
 
     return parse
 

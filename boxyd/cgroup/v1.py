@@ -20,14 +20,17 @@ from boxyd.cgroup.hierarchy import Hierarchy, make_path
 from boxyd.cgroup.limits import DEFAULT_PIDS, Setting, quota_usec, rate
 from boxyd.cgroup.reader import (
     CPU_USEC,
+    MEMORY_LIMIT,
     MEMORY_RECLAIMABLE,
     MEMORY_USAGE,
     OOM_KILLS,
     PIDS,
+    PIDS_LIMIT,
     THROTTLED_USEC,
-    Wanted,
+    Files,
     blkio_bytes,
     fields,
+    limit,
     number,
 )
 
@@ -75,26 +78,27 @@ class V1Hierarchy(Hierarchy):
         ]
         return (setting for setting in made if setting.file in available)
 
-    def sources(self, relative: str) -> tuple[list[Wanted], list[Wanted], list[Wanted]]:
+    def sources(self, relative: str) -> Files:
         """The counters of this hierarchy's controllers."""
         path = self.path(relative)
-        always: list[Wanted] = []
-        busy: list[Wanted] = []
+        found = Files()
         if "cpuacct" in self.controllers:
-            always.append((path + "/cpuacct.usage", number(CPU_USEC, 1000)))
+            found.always.append((path + "/cpuacct.usage", number(CPU_USEC, 1000)))
         if "memory" in self.controllers:
             inactive = (b"total_inactive_file", MEMORY_RECLAIMABLE, 1)
-            always.append((path + "/memory.usage_in_bytes", number(MEMORY_USAGE)))
-            busy.append((path + "/memory.stat", fields(inactive)))
-            busy.append((path + "/memory.oom_control", fields((b"oom_kill", OOM_KILLS, 1))))
+            found.always.append((path + "/memory.usage_in_bytes", number(MEMORY_USAGE)))
+            found.busy.append((path + "/memory.stat", fields(inactive)))
+            found.settings.append((path + "/memory.limit_in_bytes", limit(MEMORY_LIMIT)))
+            found.busy.append((path + "/memory.oom_control", fields((b"oom_kill", OOM_KILLS, 1))))
         if "pids" in self.controllers:
-            busy.append((path + "/pids.current", number(PIDS)))
+            found.busy.append((path + "/pids.current", number(PIDS)))
+            found.settings.append((path + "/pids.max", limit(PIDS_LIMIT)))
         if "cpu" in self.controllers:
             throttled = (b"throttled_time", THROTTLED_USEC, 1000)
-            busy.append((path + "/cpu.stat", fields(throttled)))
+            found.busy.append((path + "/cpu.stat", fields(throttled)))
         if "blkio" in self.controllers:
-            busy.append((f"{path}/{_IO_BYTES}", blkio_bytes))
-        return always, busy, []
+            found.busy.append((f"{path}/{_IO_BYTES}", blkio_bytes))
+        return found
 
     def allow_devices(self, relative: str, rules: Sequence[DeviceRule]) -> None:
         """Refuse all devices but these.  Raises OSError."""

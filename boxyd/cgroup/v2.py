@@ -20,14 +20,17 @@ from boxyd.cgroup.hierarchy import Hierarchy, make_path
 from boxyd.cgroup.limits import DEFAULT_PIDS, PERIOD_USEC, Setting, quota_usec, rate
 from boxyd.cgroup.reader import (
     CPU_USEC,
+    MEMORY_LIMIT,
     MEMORY_RECLAIMABLE,
     MEMORY_USAGE,
     OOM_KILLS,
     PIDS,
+    PIDS_LIMIT,
     THROTTLED_USEC,
-    Wanted,
+    Files,
     fields,
     io_stat,
+    limit,
     number,
     pressures,
 )
@@ -101,24 +104,26 @@ class V2Hierarchy(Hierarchy):
         ]
         return (setting for setting in made if setting.file in available)
 
-    def sources(self, relative: str) -> tuple[list[Wanted], list[Wanted], list[Wanted]]:
+    def sources(self, relative: str) -> Files:
         """The counters; pressure is there in a hybrid set-up too."""
         path = self.path(relative)
-        rare = pressures(path)
-        always: list[Wanted] = []
-        busy: list[Wanted] = []
+        found = Files(rare=pressures(path))
         if "cpu" in self.controllers:
             usage = (b"usage_usec", CPU_USEC, 1), (b"throttled_usec", THROTTLED_USEC, 1)
-            always.append((path + "/cpu.stat", fields(*usage)))
+            found.always.append((path + "/cpu.stat", fields(*usage)))
         if "memory" in self.controllers:
-            always.append((path + "/memory.current", number(MEMORY_USAGE)))
-            busy.append((path + "/memory.stat", fields((b"inactive_file", MEMORY_RECLAIMABLE, 1))))
-            busy.append((path + "/memory.events", fields((b"oom_kill", OOM_KILLS, 1))))
+            found.always.append((path + "/memory.current", number(MEMORY_USAGE)))
+            found.busy.append(
+                (path + "/memory.stat", fields((b"inactive_file", MEMORY_RECLAIMABLE, 1)))
+            )
+            found.settings.append((path + "/memory.max", limit(MEMORY_LIMIT)))
+            found.busy.append((path + "/memory.events", fields((b"oom_kill", OOM_KILLS, 1))))
         if "pids" in self.controllers:
-            busy.append((path + "/pids.current", number(PIDS)))
+            found.busy.append((path + "/pids.current", number(PIDS)))
+            found.settings.append((path + "/pids.max", limit(PIDS_LIMIT)))
         if "io" in self.controllers:
-            busy.append((path + "/io.stat", io_stat))
-        return always, busy, rare
+            found.busy.append((path + "/io.stat", io_stat))
+        return found
 
 
 def _clear(path: str) -> None:
