@@ -30,9 +30,11 @@ PEEK = 1 << 16
 _BUFFER = bytearray(PEEK)
 # One for all connections: the loop fills it and it is emptied before the loop goes on.
 MAX_HEAD = 1 << 16
-_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[ \t]*" + UPGRADE.encode() + rb"[ \t]*\r\n", re.I)
-_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r\n", re.I)
-_CHUNKED = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.I)
+_UPGRADE = re.compile(
+    rb"\r\nupgrade[ \t]*:[ \t]*" + UPGRADE.encode() + rb"[ \t]*\r\n", re.IGNORECASE
+)
+_LENGTH = re.compile(rb"\r\ncontent-length[ \t]*:[ \t]*(\d{1,15})[ \t]*\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding[ \t]*:", re.IGNORECASE)
 _END = b"\r\n\r\n"
 
 
@@ -118,7 +120,7 @@ def peer_of(transport: asyncio.BaseTransport | None) -> Peer:
 class Door(asyncio.BufferedProtocol):
     """One connection: bytes up to an upgrade go to aiohttp's protocol, what follows stays."""
 
-    def __init__(self, inner: web.RequestHandler[web.Request]) -> None:
+    def __init__(self, inner: web.RequestHandler) -> None:
         self._inner = inner
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
@@ -172,10 +174,13 @@ class Door(asyncio.BufferedProtocol):
             # aiohttp resumed a paused transport: only a flood of pipelined requests does that
             self._strayed = True
             return
+        self._advance(data)
+        self._inner.data_received(data)
+
+    def _advance(self, data: bytes) -> None:
         self._framer.take(data)
         if self._framer.upgraded and self._transport is not None:
             self._transport.pause_reading()
-        self._inner.data_received(data)
 
     def on_lost(self, callback: Callable[[], object]) -> None:
         """Have `callback` called when the client is gone."""
@@ -187,7 +192,7 @@ class Door(asyncio.BufferedProtocol):
 
         Raises InvalidRequest if the connection cannot be taken over.
         """
-        if not self._framer.upgraded or self._strayed or self._socket is None:
+        if self._strayed or self._socket is None or not self._framer.upgraded:
             raise InvalidRequest(
                 "this connection cannot be upgraded",
                 hint="send the upgrade alone on a fresh connection, its body with Content-Length",
@@ -219,7 +224,7 @@ def door_of(request: web.Request) -> Door:
     return protocol
 
 
-def doors(inner: Callable[[], web.RequestHandler[web.Request]]) -> Callable[[], Door]:
+def doors(inner: Callable[[], web.RequestHandler]) -> Callable[[], Door]:
     """A factory of doors, for `loop.create_unix_server`."""
 
     def make() -> Door:

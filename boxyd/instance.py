@@ -73,7 +73,7 @@ def make_folders(paths: Paths) -> None:
                 f"the folder {folder} cannot be made: {error.strerror}",
                 hint="give another place with --root, --run or --socket",
             ) from None
-    os.chmod(paths.root, 0o700)  # noqa: S103 - a folder of an older Boxy may be wider
+    os.chmod(paths.root, 0o700)  # a folder of an older Boxy may be wider
 
 
 def passed_socket(env: Mapping[str, str]) -> socket.socket | None:

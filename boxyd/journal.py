@@ -60,7 +60,7 @@ def _stamp(seconds: float) -> str:
 
 
 class _Text(logging.Formatter):
-    """`2026-11-23T18:53:00.123Z INFO    4f2a…  message`"""
+    """As in `2026-11-23T18:53:00.123Z INFO    [4f2a...] message`."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
@@ -72,7 +72,7 @@ class _Text(logging.Formatter):
 
 
 class _Json(logging.Formatter):
-    """{"time", "level", "logger", "message", "box", "traceback"}; the last two where they apply"""
+    """An object of time, level, logger, message; box and traceback where they apply."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

@@ -11,7 +11,12 @@ from boxy_core.errors import InvalidRequest
 MAX_NAME = 128
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
-ADJECTIVES = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+ADJECTIVES = _words(
     "agile amber ample apt arctic azure bold bonny brave breezy bright brisk bubbly calm candid "
     "cheery chipper civil clear clever coral cosy crisp curious dapper daring deft dewy eager "
     "early earnest easy epic fair fancy fearless fleet fluffy fond frank fresh frosty gentle "
@@ -22,9 +27,9 @@ ADJECTIVES = (
     "sage sandy scarlet serene sharp shiny silent silver simple sleek smart smooth snug solar "
     "solid spry stable starry steady stout sturdy subtle sunny supple sure swift tender thrifty "
     "tidy tranquil trusty upbeat valiant velvet vivid warm wary whole wise witty zesty"
-).split()
+)
 
-NOUNS = (
+NOUNS = _words(
     "acorn alder anchor anvil aspen badger barge barrel basket beacon beaver bento birch bobbin "
     "bramble brook cabin cactus canoe canyon carton cedar chest clover comet copper coral cove "
     "cradle crane crate cricket cypress delta dingo dune falcon fern ferry finch fjord flask "
@@ -36,7 +41,7 @@ NOUNS = (
     "raft raven reef ridge robin rook rowan saddle satchel seal shed shuttle sloop sparrow "
     "spindle spruce stoat stork summit swallow swan tapir teapot tern thicket thimble thrush "
     "tinder toucan trunk tulip tundra valley vessel vole walnut warbler wharf willow wombat wren"
-).split()
+)
 
 
 def check_name(name: str) -> str:

@@ -1,0 +1,140 @@
+"""The boxes of one daemon: made, renamed, limited.
+
+Constraint: a box exists from the moment that its folder is on the disk until that folder is
+renamed away.  What lies between is a matter of boxes_life.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+import msgspec
+
+from boxy_core.errors import Conflict, InvalidRequest
+from boxy_core.models import Box, BoxSpec, Image, Limits, convert
+from boxy_core.paths import SHORT_ID
+from boxyd.boxes_check import check_spec, command_line
+from boxyd.boxes_shelf import Record, Shelf
+from boxyd.cgroup.interface import Driver
+from boxyd.images import Images
+from boxyd.names import check_name
+from boxyd.ports import Launches
+from boxyd.state import State
+
+
+class Boxes:
+    """Makes boxes and changes what is written on them."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        state: State,
+        images: Images,
+        launches: Launches,
+        cgroups: Driver,
+    ) -> None:
+        self._shelf = shelf
+        self._state = state
+        self._images = images
+        self._launches = launches
+        self._cgroups = cgroups
+
+    async def create(self, spec: BoxSpec) -> Box:
+        """A new box, with its folder on the disk; its image is unpacked first if need be.
+
+        Raises InvalidRequest, NotFound (no such image), ImageError, Conflict (the name is
+        taken), Unsupported (a limit that this host cannot keep).
+        """
+        check_spec(spec)
+        notices = self._cgroups.check(spec.limits)
+        with self._shelf.reserve(spec.name) as name:
+            image = await self._images.ready(spec.image)
+            box = self._new_box(spec, name, image, notices)
+            record = Record(box, image)
+            self._shelf.add(record)  # from here on its id range is taken
+            try:
+                self._state.make(box, image)
+                await self._state.save_durably(box)
+            except BaseException:
+                self._shelf.drop(record)
+                raise
+            self._shelf.tell(record, "box.created", image=box.image)
+        return box
+
+    def preview(self, spec: BoxSpec, image: Image) -> Box:
+        """The box that `create` would make, which is not made."""
+        check_spec(spec)
+        notices = self._cgroups.check(spec.limits)
+        return self._new_box(spec, spec.name or "example", image, notices)
+
+    async def rename(self, record: Record, name: str) -> Box:
+        """Give the box another name.  Raises InvalidRequest, Conflict naming the holder."""
+        check_name(name)
+        async with record.lock:
+            old = record.box.name
+            if name == old:
+                raise Conflict(f"box {old} already bears that name")
+            with self._shelf.reserve(name):
+                box = self._shelf.change(
+                    record, "box.renamed", strict=True, data={"old_name": old}, name=name
+                )
+                self._shelf.renamed(record, old)
+            await self._state.save_durably(box)
+        return box
+
+    async def update(self, record: Record, changes: dict[str, object]) -> Box:
+        """Replace the limits that are named in `changes`, at once if the box lives.
+
+        null takes a limit away.  Raises InvalidRequest, Unsupported, Conflict (the box uses
+        more memory than it is to have).
+        """
+        async with record.lock:
+            spec = record.box.spec
+            limits = _merged(spec.limits, changes)
+            notices = self._cgroups.check(limits)
+            if record.group is not None:
+                notices += record.group.set(limits)
+            spec = msgspec.structs.replace(spec, limits=limits)
+            merged = list(dict.fromkeys([*record.box.notices, *notices]))
+            data: dict[str, object] = {"limits": sorted(changes)}
+            box = self._shelf.change(record, "box.updated", data=data, spec=spec, notices=merged)
+            await self._state.save_durably(box)
+        return box
+
+    def _new_box(self, spec: BoxSpec, name: str, image: Image, notices: list[str]) -> Box:
+        taken = [record.box.id_base for record in self._shelf if record.box.id_base]
+        return Box(
+            id=self._new_id(),
+            name=name,
+            image=image.name,
+            image_id=image.id,
+            spec=spec,
+            args=command_line(spec, image),
+            created=time.time(),
+            id_base=self._launches.new_id_base(spec.userns, taken),
+            layers=image.layers,
+            notices=notices,
+        )
+
+    def _new_id(self) -> str:
+        while True:
+            box_id = secrets.token_hex(32)
+            # all digits would be taken for a number by YAML, a shell, a host name's reader
+            if not box_id[:SHORT_ID].isdecimal() and not self._shelf.has_prefix(box_id):
+                return box_id
+
+
+def _merged(limits: Limits, changes: dict[str, object]) -> Limits:
+    """The limits with some replaced; through the model, so that types are checked as strictly."""
+    if not changes:
+        raise InvalidRequest("no limit was given", hint="as in: boxy update --memory 512m NAME")
+    given = {
+        field: value if value is not None else default
+        for field, value in changes.items()
+        for default in [_DEFAULTS.get(field)]
+    }
+    return convert(Limits, {**msgspec.to_builtins(limits), **given})
+
+
+_DEFAULTS: dict[str, object] = msgspec.to_builtins(Limits())

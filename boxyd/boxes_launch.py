@@ -1,0 +1,73 @@
+"""The runtime as the life of boxes sees it: plans, launches, links, in one face.
+
+Constraint: no decision is taken here.  It holds what every plan needs (paths, the host's
+facts) and turns a client's `Stream` into the arguments of launcher and link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from boxy_core.models import Box, Image
+from boxy_core.paths import Paths
+from boxyd import ids, plan
+from boxyd.cgroup.interface import Cgroup
+from boxyd.host import HostFacts
+from boxyd.launcher import Launcher, ShimLink
+from boxyd.ports import Link, Stream
+
+
+class Launching:
+    """Makes boxes run through one launcher, on a host with these facts."""
+
+    def __init__(self, paths: Paths, facts: HostFacts, launcher: Launcher) -> None:
+        self._paths = paths
+        self._facts = facts
+        self._launcher = launcher
+
+    def plan(self, box: Box, image: Image, group: Cgroup | None) -> dict[str, Any]:
+        """The steps that make the box; without a cgroup: for reading only."""
+        cgroup = group.plan() if group is not None else plan.EMPTY_CGROUP
+        return plan.build(box, image, self._paths, cgroup, self._facts)
+
+    def describe(self, steps: dict[str, Any]) -> list[str]:
+        """The plan in words, a line for each step."""
+        return plan.describe(steps)
+
+    def new_id_base(self, userns: str, taken: list[int]) -> int:
+        """The first host id of a new box's range; 0: it gets no user namespace.
+
+        Raises Conflict when every range is taken.
+        """
+        if userns == "host" or not self._facts.id_maps:
+            return 0
+        return ids.allocate(taken)
+
+    async def launch(self, steps: dict[str, Any], stream: Stream | None) -> Link:
+        """Make the box run; raises StartFailed and its kind, with nothing left behind."""
+        if stream is None:
+            return await self._launcher.launch(steps)
+        return await self._launcher.launch(
+            steps, client_fd=stream.fd, preamble=stream.preamble, owner=True, stdin=stream.stdin
+        )
+
+    async def reconnect(self, box_id: str) -> Link:
+        """The link to a shim that an earlier daemon started; raises NotFound if none lives."""
+        return await ShimLink.connect(self._paths, box_id)
+
+    async def attach(self, link: Link, stream: Stream, session: str) -> None:
+        """Hand a client to a session; raises NotFound if there is none of that name."""
+        await cast(ShimLink, link).attach(
+            stream.fd, stream.preamble, stdin=stream.stdin, replay=stream.replay,
+            rows=stream.rows, cols=stream.cols, session=session,
+        )  # fmt: skip
+
+    async def exec(self, link: Link, spec: Mapping[str, object], stream: Stream | None) -> str:
+        """Run a command; its session's id.  Raises StartFailed and its kind."""
+        shim = cast(ShimLink, link)
+        if stream is None:
+            return await shim.exec(dict(spec), None, b"")
+        return await shim.exec(
+            dict(spec), stream.fd, stream.preamble, rows=stream.rows, cols=stream.cols
+        )

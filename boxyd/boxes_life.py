@@ -1,0 +1,488 @@
+"""What becomes of a box once it is made: start, stop, pause, the end, the removal.
+
+Constraint: the kernel's state and ours must not part, whatever fails in between.  Every step
+of a start registers its undo on the next line (ExitStack).  Whoever takes a box through
+several steps holds its lock; the end of a box, which nobody decides, is one step without a
+break and needs none, so that `stop` can hold still for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import signal
+import time
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any
+
+from boxy_core.errors import BoxyError, Conflict, NotFound, Timeout
+from boxy_core.models import Box, ExitInfo, Status
+from boxy_core.paths import Paths
+from boxyd.boxes_rules import (
+    grace_of,
+    image_of,
+    require_alive,
+    require_running,
+    require_startable,
+    sized,
+    stop_signal,
+)
+from boxyd.boxes_rules import (
+    removing as leaving,
+)
+from boxyd.boxes_shelf import Record, Shelf
+from boxyd.boxes_trace import Trace
+from boxyd.cgroup.interface import Cgroup, Driver
+from boxyd.journal import about
+from boxyd.ports import Launches, Link, Plan, Stats, Stream
+from boxyd.state import State
+from boxyd.trees import remove_tree, removing
+
+KILLED_WITHIN = 15.0
+"""seconds from SIGKILL to the end; longer only in uninterruptible sleep, on a dead disk"""
+INLINE_STEPS = 64
+"""entries of a box's folder that are removed at once; more go to a thread"""
+
+log = logging.getLogger("boxyd.boxes")
+
+
+class Lives:
+    """Takes boxes through their lives; `Shelf.change` writes down each step."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        shelf: Shelf,
+        state: State,
+        launches: Launches,
+        cgroups: Driver,
+        stats: Stats,
+    ) -> None:
+        self._paths = paths
+        self._shelf = shelf
+        self._state = state
+        self._launches = launches
+        self._cgroups = cgroups
+        self._stats = stats
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # ------------------------------------------------------------------ start
+
+    async def start(self, record: Record, stream: Stream | None = None) -> Box:
+        """Start the box; with `stream`, attach that client from the first byte.
+
+        Raises Conflict if it runs already, StartFailed and its kind, ImageError, Unsupported.
+        A start that failed leaves the box as it was, with `error` saying why; a box that is to
+        be removed at its end is removed.
+        """
+        async with record.lock:
+            return await self._start(record, stream)
+
+    async def _start(self, record: Record, stream: Stream | None) -> Box:
+        previous = record.box
+        require_startable(record)
+        await self._swept(record)
+        trace = Trace()
+        self._shelf.change(
+            record, "box.starting", strict=True, status=Status.STARTING, error="", exit=None,
+            started=0.0, finished=0.0,
+        )  # fmt: skip
+        record.new_run()
+        try:
+            link = await self._launch(record, stream, trace)
+        except BaseException as error:
+            self._start_failed(record, previous, error)
+            raise
+        box = self._running(record, link)
+        trace.mark("noted")
+        self._state.write_trace(box.id, trace.to_json())
+        log.debug("started in %s", trace)
+        return box
+
+    async def _launch(self, record: Record, stream: Stream | None, trace: Trace) -> Link:
+        box, image = record.box, image_of(record)
+        folder = self._paths.box_run(box.id)
+        with contextlib.ExitStack() as undo:
+            group = self._cgroups.create(self._paths.box_cgroup(box.id), box.spec.limits)
+            undo.callback(group.remove)
+            undo.callback(setattr, record, "group", None)
+            record.group = group
+            trace.mark("cgroup")
+            plan = self._launches.plan(sized(box, stream), image, group)
+            remove_tree(folder)  # of a run that ended without a daemon
+            undo.callback(remove_tree, folder)
+            self._state.forget_exit(box.id)
+            trace.mark("plan")
+            link = await self._launches.launch(plan, stream)
+            trace.mark("launch")
+            undo.pop_all()
+        return link
+
+    def _running(self, record: Record, link: Link) -> Box:
+        """The box runs, behind this link: note it, and wait for its end."""
+        group_notices = record.group.notices if record.group else []
+        notices = list(dict.fromkeys([*record.box.notices, *group_notices]))
+        record.link = link
+        box = self._shelf.change(
+            record, "box.started", status=Status.RUNNING, pid=link.pid, shim_pid=link.shim_pid,
+            started=link.started, notices=notices,
+        )  # fmt: skip
+        self._follow(record, link)
+        return box
+
+    def _follow(self, record: Record, link: Link) -> None:
+        box = record.box
+        net_pid = link.pid if box.spec.network != "host" else 0
+        if record.group is not None:
+            self._stats.add(box.id, record.group, net_pid)
+        link.subscribe(lambda event: self._heard(record, event))
+        with about(box.id):
+            record.task = asyncio.create_task(self._await_end(record, link))
+
+    def _start_failed(self, record: Record, previous: Box, error: BaseException) -> None:
+        message = str(error) or type(error).__name__
+        code = error.code if isinstance(error, BoxyError) else "internal"
+        self._shelf.change(
+            record, "box.start_failed", data={"error": message, "code": code}, error=message,
+            status=previous.status, exit=previous.exit, started=previous.started,
+            finished=previous.finished,
+        )  # fmt: skip
+        if previous.spec.auto_remove and not record.restarting:
+            self._spawn(self._remove_after(record))
+
+    # ------------------------------------------------------------------ the end
+
+    async def _await_end(self, record: Record, link: Link) -> None:
+        try:
+            info = await link.wait_exit()
+        except BoxyError as error:
+            self._ended(record, None, error.message)
+        else:
+            self._ended(record, info)
+        if record.box.spec.auto_remove and not record.restarting:
+            await self._remove_after(record)
+
+    def _ended(self, record: Record, info: ExitInfo | None, why: str = "") -> None:
+        """The main process is no more (None: and nobody knows how it ended)."""
+        link, record.link, record.task = record.link, None, None
+        self._stats.remove(record.box.id)
+        if link is not None:
+            link.close()
+        self._sweep(record)
+        if info is not None:
+            self.note_exit(record, info)
+        else:
+            self._shelf.change(
+                record, "box.lost", status=Status.LOST, pid=0, shim_pid=0, error=why,
+                finished=time.time(),
+            )  # fmt: skip
+        if not record.exited.done():
+            record.exited.set_result(info)
+
+    def note_exit(self, record: Record, info: ExitInfo) -> None:
+        """Write down how the box ended."""
+        if info.oom:
+            self._shelf.tell(record, "box.oom")
+        data: dict[str, object] = {
+            "exit_status": info.status, "signal": info.signal, "oom": info.oom,
+        }  # fmt: skip
+        self._shelf.change(
+            record, "box.exited", data=data, status=Status.EXITED, pid=0, shim_pid=0,
+            exit=info, finished=info.finished,
+        )  # fmt: skip
+
+    def _sweep(self, record: Record) -> None:
+        """Take away what a run leaves on the host: its cgroup and its run folder.
+
+        With PID 1 the kernel has ended all of its pid namespace, so this is quick; where it is
+        not, a thread does it, and the next start or the removal waits for it.
+        """
+        group, record.group = record.group, None
+        if group is not None:
+            if group.populated():
+                record.sweeping = asyncio.create_task(asyncio.to_thread(_remove_group, group))
+            else:
+                _remove_group(group)
+        try:
+            remove_tree(self._paths.box_run(record.box.id))
+        except OSError as error:
+            log.warning("the run folder stays: %s", error)
+
+    # ------------------------------------------------------------------ stop and kill
+
+    async def stop(self, record: Record, grace: float | None = None) -> Box:
+        """Send the stop signal, and SIGKILL after `grace` seconds (None: the box's own).
+
+        A negative grace waits for ever.  Raises Conflict if the box does not run.
+        """
+        async with record.lock:
+            await self._begin_stop(record)
+        await self._finish_stop(record, grace_of(record.box, grace))
+        return record.box
+
+    async def _begin_stop(self, record: Record) -> None:
+        link = require_alive(record, "stop")
+        if record.box.status is Status.PAUSED and record.group is not None:
+            await asyncio.to_thread(record.group.thaw)
+        if record.box.status is not Status.STOPPING:
+            number = stop_signal(record)
+            data: dict[str, object] = {"signal": number}
+            self._shelf.change(record, "box.stopping", status=Status.STOPPING, data=data)
+            await link.signal(number)
+
+    async def _finish_stop(self, record: Record, grace: float) -> None:
+        if not await _within(record.exited, grace):
+            log.info("it did not end within %g s, killing it", grace)
+            await self._kill_hard(record)
+
+    async def _kill_hard(self, record: Record) -> None:
+        """End every process of the box and wait for the shim's word.  Raises Timeout."""
+        if record.group is not None:
+            try:
+                await asyncio.to_thread(record.group.kill)
+            except BoxyError as error:
+                log.warning("killing by cgroup failed, by signal then: %s", error)
+        if record.link is not None:
+            with contextlib.suppress(BoxyError, OSError):
+                await record.link.signal(signal.SIGKILL)
+        if not await _within(record.exited, KILLED_WITHIN):
+            raise Timeout(
+                f"box {record.box.name} was killed but does not end",
+                hint="a process hangs in the kernel, perhaps on a disk; `dmesg` may tell more",
+            )
+
+    async def restart(self, record: Record, grace: float | None = None) -> Box:
+        """Stop the box if it lives, and start it."""
+        async with record.lock:
+            record.restarting = True
+            try:
+                if record.alive:
+                    await self._begin_stop(record)
+                    await self._finish_stop(record, grace_of(record.box, grace))
+                await self._start(record, None)
+            finally:
+                record.restarting = False
+            count = record.box.restarts + 1
+            return self._shelf.change(record, "box.restarted", restarts=count)
+
+    async def kill(self, record: Record, number: int) -> Box:
+        """Send a signal to the main process; SIGKILL goes to all, also where they are paused."""
+        async with record.lock:
+            link = require_alive(record, "kill")
+            if number == signal.SIGKILL and record.box.status is Status.PAUSED:
+                await self._kill_hard(record)
+            else:
+                await link.signal(number)
+        return record.box
+
+    # ------------------------------------------------------------------ pause
+
+    async def pause(self, record: Record) -> Box:
+        """Freeze every process of the box.  Raises Conflict, Timeout, Unsupported."""
+        async with record.lock:
+            require_running(record, "pause")
+            assert record.group is not None
+            await asyncio.to_thread(record.group.freeze)
+            if record.box.status is not Status.RUNNING:  # it ended under our hands
+                require_running(record, "pause")
+            return self._shelf.change(record, "box.paused", status=Status.PAUSED)
+
+    async def unpause(self, record: Record) -> Box:
+        """Let a paused box go on.  Raises Conflict if it is not paused."""
+        async with record.lock:
+            box = record.box
+            if box.status is not Status.PAUSED or record.group is None:
+                raise Conflict(f"box {box.name} is not paused, it is {box.status}")
+            await asyncio.to_thread(record.group.thaw)
+            return self._shelf.change(record, "box.unpaused", status=Status.RUNNING)
+
+    # ------------------------------------------------------------------ clients
+
+    async def attach(self, record: Record, stream: Stream, session: str) -> None:
+        """Hand a client's connection to a session of the box.  Raises Conflict, NotFound."""
+        link = require_alive(record, "attach")
+        await self._launches.attach(link, stream, session)
+
+    async def exec(self, record: Record, spec: Mapping[str, object], stream: Stream | None) -> str:
+        """Run a further command in the box; the session's id.
+
+        Raises Conflict unless the box runs, CommandNotFound, CommandNotExecutable, StartFailed.
+        """
+        link = require_running(record, "exec")
+        session = await self._launches.exec(link, spec, stream)
+        self._shelf.tell(record, "box.exec_started", session=session, command=spec["command"])
+        return session
+
+    async def wait_exit(self, record: Record) -> ExitInfo:
+        """The end of the box: the last one if it has ended, else the next.
+
+        Raises Conflict if the box is lost or removed before it ends.
+        """
+        box = record.box
+        if box.status is Status.EXITED and box.exit is not None:
+            return box.exit
+        if box.status is not Status.LOST:
+            waiting: list[asyncio.Future[object]] = [record.exited, record.removed]  # type: ignore[list-item]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        info = record.exited.result() if record.exited.done() else None
+        if info is not None:
+            return info
+        if record.removed.done():
+            raise NotFound(f"box {box.name} was removed before it ran")
+        raise Conflict(
+            f"box {box.name} is lost, nobody knows how it ended",
+            hint=f"start it again with: boxy start {box.name}, or remove it: boxy rm {box.name}",
+        )
+
+    async def wait_removed(self, record: Record) -> ExitInfo | None:
+        """Return when the box is removed: how it ended, if it ever ran."""
+        await asyncio.shield(record.removed)
+        return record.box.exit
+
+    def pids(self, record: Record) -> list[int]:
+        """The box's processes as the host numbers them.  Raises Conflict if it does not run."""
+        link = require_alive(record, "look into")
+        return record.group.pids() if record.group is not None else [link.pid]
+
+    def plan(self, record: Record) -> Plan:
+        """The steps of the box's next start.  Raises ImageError if its image is unusable."""
+        return self._launches.plan(record.box, image_of(record), None)
+
+    # ------------------------------------------------------------------ removal
+
+    async def remove(self, record: Record, *, force: bool = False) -> None:
+        """Remove the box and all that is its own; `force`: kill it first if it lives.
+
+        Raises Conflict if it lives and is not to be forced, NotFound if somebody was faster.
+        """
+        async with record.lock:
+            box = record.box
+            if record.removed.done():
+                raise NotFound(f"box {box.name} is already removed")
+            if record.alive and not force:
+                raise Conflict(
+                    f"box {box.name} is {box.status}",
+                    hint=f"stop it first: boxy stop {box.name}, or: boxy rm -f {box.name}",
+                )
+            if record.alive:
+                record.restarting = True  # its end is not the signal to remove it, we do
+                await self._kill_hard(record)
+            await self._remove(record)
+
+    async def _remove_after(self, record: Record) -> None:
+        """Remove a box whose end was to be its removal."""
+        async with record.lock:
+            if record.alive or record.removed.done() or record.restarting:
+                return
+            await self._remove(record)
+
+    async def _remove(self, record: Record) -> None:
+        await self._swept(record)
+        # Not written down: the folder's rename is what counts, and what survives a crash.
+        record.box = leaving(record.box)
+        trash = self._state.discard(record.box.id)
+        await empty(trash)
+        with contextlib.suppress(OSError):
+            remove_tree(self._paths.box_run(record.box.id))
+        self._stats.forget(record.box.id)
+        self._shelf.drop(record)
+        self._shelf.tell(record, "box.removed")
+        record.removed.set_result(None)
+
+    async def _swept(self, record: Record) -> None:
+        if record.sweeping is not None:
+            await record.sweeping
+            record.sweeping = None
+
+    # ------------------------------------------------------------------ the daemon's own
+
+    def adopt(self, record: Record, link: Link) -> None:
+        """Take up a box that an earlier daemon left running."""
+        record.link = link
+        self._follow(record, link)
+
+    def _heard(self, record: Record, event: dict[str, Any]) -> None:
+        """The shim tells something; the end of the box comes by `wait_exit`."""
+        if event.get("event") == "exec-exit":
+            data = {"session": event.get("session"), "exit_status": event.get("status"),
+                    "signal": event.get("signal")}  # fmt: skip
+            self._shelf.tell(record, "box.exec_exited", **data)
+
+    def started_unseen(self, record: Record, link: Link) -> None:
+        """A start came through although the daemon that asked for it was killed meanwhile."""
+        self._running(record, link)
+
+    def finish_stopping(self, record: Record) -> None:
+        """Go on with a stop that an earlier daemon had begun."""
+        self._spawn(self._finish_stop(record, grace_of(record.box, None)))
+
+    def remove_soon(self, record: Record) -> None:
+        """Remove a box that ended while no daemon ran, and was to be removed then."""
+        self._spawn(self._remove_after(record))
+
+    async def stop_all(self) -> None:
+        """Stop every box that lives, all at once; failures are logged."""
+
+        async def stop_one(record: Record) -> None:
+            with about(record.box.id):
+                try:
+                    await self.stop(record)
+                except BoxyError as error:
+                    log.warning("%s", error)
+
+        living = [record for record in self._shelf if record.alive]
+        await asyncio.gather(*(stop_one(record) for record in living))
+
+    async def close(self) -> None:
+        """Let go of the boxes; they go on."""
+        for record in self._shelf:
+            if record.task is not None:
+                record.task.cancel()
+            if record.link is not None:
+                record.link.close()
+            if record.group is not None:
+                record.group.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=KILLED_WITHIN)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned_ended)
+
+    def _spawned_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("%s", error, exc_info=None if isinstance(error, BoxyError) else error)
+
+
+async def empty(trash: str) -> None:
+    """Remove a folder that `State.discard` set aside: at once if little is in it."""
+    if not trash:
+        return
+    try:
+        steps = removing(trash)
+        if sum(1 for _ in itertools.islice(steps, INLINE_STEPS)) == INLINE_STEPS:
+            await asyncio.to_thread(_exhaust, steps)
+    except OSError as error:
+        log.warning("%s stays until the daemon's next start: %s", trash, error)
+
+
+def _exhaust(steps: Iterator[None]) -> None:
+    for _ in steps:
+        pass
+
+
+def _remove_group(group: Cgroup) -> None:
+    try:
+        group.remove()
+    except (BoxyError, OSError) as error:
+        log.warning("the cgroup stays until the daemon's next start: %s", error)
+
+
+async def _within(future: asyncio.Future[ExitInfo | None], seconds: float) -> bool:
+    """Whether the future is done within so many seconds (negative: wait for ever)."""
+    await asyncio.wait([future], timeout=None if seconds < 0 else seconds)
+    return future.done()

@@ -1,0 +1,259 @@
+"""Requests about one box, or all of them.
+
+Constraint: one short function for each request.  `_found` names the box in the log; the rest
+is `Boxes` and `Lives`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from aiohttp import web
+
+from boxy_core.errors import InvalidRequest
+from boxy_core.models import BoxSpec, ExecSpec, to_builtins
+from boxy_core.protocol import UPGRADE
+from boxyd import top as processes
+from boxyd.boxes_check import MAX_SIDE, check_exec, signal_number
+from boxyd.boxes_shelf import FILTERS, Record
+from boxyd.handlers_answer import HOUSE, answer
+from boxyd.handlers_query import Query, body, empty_body
+from boxyd.hijack import TakenOver, door_of, peer_of
+from boxyd.journal import about
+from boxyd.ports import Stream
+
+_SWITCHING = f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {UPGRADE}\r\n"
+MAIN = "main"
+
+
+@contextlib.contextmanager
+def _found(request: web.Request) -> Iterator[Record]:
+    """The box that the path names; what is logged meanwhile bears its id."""
+    record = request.app[HOUSE].shelf.find(request.match_info["ref"])
+    with about(record.box.id):
+        yield record
+
+
+# ---------------------------------------------------------------------- what there is
+
+
+async def list_boxes(request: web.Request) -> web.Response:
+    """The boxes that live, or all."""
+    query = Query(request, "all", "filter")
+    filters = [_filter(text) for text in query.texts("filter")]
+    shelf = request.app[HOUSE].shelf
+    return answer(shelf.select(everything=query.flag("all"), filters=filters))
+
+
+def _filter(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or key not in FILTERS:
+        raise InvalidRequest(
+            f"filter cannot be {text[:40]!r}",
+            hint=f"as in status=exited; one can filter by {', '.join(FILTERS)}",
+        )
+    return key, value
+
+
+async def inspect(request: web.Request) -> web.Response:
+    """One box."""
+    Query(request)
+    return answer(request.app[HOUSE].shelf.find(request.match_info["ref"]).box)
+
+
+async def history(request: web.Request) -> web.Response:
+    """What the sampler kept of one box."""
+    Query(request)
+    house = request.app[HOUSE]
+    return answer(house.sampler.history(house.shelf.find(request.match_info["ref"]).box.id))
+
+
+async def top(request: web.Request) -> web.Response:
+    """The processes of one box."""
+    Query(request)
+    with _found(request) as record:
+        pids = request.app[HOUSE].lives.pids(record)
+        return answer(processes.read(pids, record.box.id_base))
+
+
+async def wait(request: web.Request) -> web.Response:
+    """The end of a box, or its removal."""
+    condition = Query(request, "condition").text("condition", "exited")
+    if condition not in ("exited", "removed"):
+        raise InvalidRequest(f"condition cannot be {condition[:40]!r}", hint="exited or removed")
+    house = request.app[HOUSE]
+    known, info = house.shelf.gone(request.match_info["ref"])
+    if known:
+        return answer(info or {})
+    with _found(request) as record:
+        if condition == "exited":
+            return answer(await house.lives.wait_exit(record))
+        return answer(await house.lives.wait_removed(record) or {})
+
+
+# ---------------------------------------------------------------------- what is to change
+
+
+async def create(request: web.Request) -> web.Response:
+    """A new box."""
+    Query(request)
+    spec = await body(request, BoxSpec)
+    return answer(await request.app[HOUSE].boxes.create(spec), 201)
+
+
+async def remove(request: web.Request) -> web.Response:
+    """A box and all that is its own."""
+    force = Query(request, "force").flag("force")
+    await empty_body(request)
+    with _found(request) as record:
+        await request.app[HOUSE].lives.remove(record, force=force)
+    return answer({})
+
+
+async def start(request: web.Request) -> web.StreamResponse:
+    """Start; with an upgrade, attached from the first byte."""
+    query = Query(request, "stdin", "rows", "cols")
+    await empty_body(request)
+    lives = request.app[HOUSE].lives
+    with _found(request) as record:
+        if not _upgrades(request):
+            return answer(await lives.start(record))
+        stream = _stream(query)
+        return await _taken_over(request, stream, lambda taken: lives.start(record, taken))
+
+
+async def stop(request: web.Request) -> web.Response:
+    """Stop signal, grace period, SIGKILL."""
+    timeout = Query(request, "timeout").seconds("timeout")
+    await empty_body(request)
+    with _found(request) as record:
+        return answer(await request.app[HOUSE].lives.stop(record, timeout))
+
+
+async def restart(request: web.Request) -> web.Response:
+    """Stop if it lives, then start."""
+    timeout = Query(request, "timeout").seconds("timeout")
+    await empty_body(request)
+    with _found(request) as record:
+        return answer(await request.app[HOUSE].lives.restart(record, timeout))
+
+
+async def kill(request: web.Request) -> web.Response:
+    """A signal to the main process."""
+    number = signal_number(Query(request, "signal").text("signal") or "KILL")
+    await empty_body(request)
+    with _found(request) as record:
+        return answer(await request.app[HOUSE].lives.kill(record, number))
+
+
+async def pause(request: web.Request) -> web.Response:
+    """Freeze."""
+    Query(request)
+    await empty_body(request)
+    with _found(request) as record:
+        return answer(await request.app[HOUSE].lives.pause(record))
+
+
+async def unpause(request: web.Request) -> web.Response:
+    """Thaw."""
+    Query(request)
+    await empty_body(request)
+    with _found(request) as record:
+        return answer(await request.app[HOUSE].lives.unpause(record))
+
+
+async def rename(request: web.Request) -> web.Response:
+    """Another name."""
+    name = Query(request, "name").text("name")
+    await empty_body(request)
+    with _found(request) as record:
+        return answer(await request.app[HOUSE].boxes.rename(record, name))
+
+
+async def update(request: web.Request) -> web.Response:
+    """Other limits, at once."""
+    Query(request)
+    changes = await body(request, dict[str, Any])
+    with _found(request) as record:
+        return answer(await request.app[HOUSE].boxes.update(record, changes))
+
+
+# ---------------------------------------------------------------------- who comes to stay
+
+
+async def attach(request: web.Request) -> web.StreamResponse:
+    """Hand the connection to a session of the box."""
+    query = Query(request, "stdin", "replay", "rows", "cols", "session")
+    session = query.text("session", MAIN)
+    await empty_body(request)
+    if not _upgrades(request):
+        raise InvalidRequest(
+            "attach needs a connection that can be upgraded",
+            hint=f"send the headers Connection: Upgrade and Upgrade: {UPGRADE}",
+        )
+    lives = request.app[HOUSE].lives
+    with _found(request) as record:
+        return await _taken_over(
+            request, _stream(query), lambda taken: lives.attach(record, taken, session)
+        )
+
+
+async def exec_(request: web.Request) -> web.StreamResponse:
+    """A further command: attached with an upgrade, else in the background."""
+    Query(request)
+    spec = await body(request, ExecSpec)
+    check_exec(spec)
+    lives = request.app[HOUSE].lives
+    asked = to_builtins(spec)
+    with _found(request) as record:
+        if not _upgrades(request):
+            return answer({"session": await lives.exec(record, asked, None)})
+        stream = Stream(-1, _head("Boxy-Session: {session}"), spec.stdin, False,
+                        spec.rows, spec.cols)  # fmt: skip
+        return await _taken_over(request, stream, lambda taken: lives.exec(record, asked, taken))
+
+
+def _upgrades(request: web.Request) -> bool:
+    """Whether the client wants a stream.  Raises InvalidRequest for one that we do not speak."""
+    wanted = request.headers.get("Upgrade")
+    if wanted is None:
+        return False
+    if wanted.strip().lower() != UPGRADE:
+        raise InvalidRequest(f"cannot upgrade to {wanted[:40]!r}", hint=f"Upgrade: {UPGRADE}")
+    return True
+
+
+def _stream(query: Query) -> Stream:
+    return Stream(
+        fd=-1,
+        preamble=_head(),
+        stdin=query.flag("stdin"),
+        replay=query.flag("replay", default=True),
+        rows=query.integer("rows", 0, 0, MAX_SIDE),
+        cols=query.integer("cols", 0, 0, MAX_SIDE),
+    )
+
+
+def _head(*lines: str) -> bytes:
+    return (_SWITCHING + "".join(text + "\r\n" for text in lines) + "\r\n").encode()
+
+
+async def _taken_over(
+    request: web.Request, stream: Stream, hand_over: Callable[[Stream], Awaitable[object]]
+) -> web.StreamResponse:
+    """Have the client's connection handed over; ours is closed when the shim has it.
+
+    If that fails the shim has not touched it, and the error is answered on it as usual.
+    """
+    door = door_of(request)
+    request["peer"] = peer_of(request.transport)
+    fd = door.take()
+    try:
+        await hand_over(stream._replace(fd=fd))
+    finally:
+        os.close(fd)
+    door.leave()
+    return TakenOver(status=101)

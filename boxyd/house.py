@@ -1,0 +1,101 @@
+"""The parts of a running daemon, put together in one place.
+
+Constraint: nobody below this module makes its own neighbours; so tests put fakes where they
+want them, and `open_house` alone knows the real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from boxy_core.paths import Paths
+from boxyd.boxes import Boxes
+from boxyd.boxes_life import Lives
+from boxyd.boxes_recover import Recovery
+from boxyd.boxes_shelf import Shelf
+from boxyd.cgroup.interface import Driver
+from boxyd.events import Events
+from boxyd.images import Images, Store
+from boxyd.ports import Launches
+from boxyd.state import State
+from boxyd.stats import Sampler
+
+log = logging.getLogger("boxyd")
+
+
+@dataclass
+class House:
+    """What the handlers of requests work with."""
+
+    paths: Paths
+    events: Events
+    images: Images
+    shelf: Shelf
+    boxes: Boxes
+    lives: Lives
+    launches: Launches
+    cgroups: Driver
+    sampler: Sampler
+    features: dict[str, bool] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    """what this host or its boxes lack, a sentence each"""
+    started: float = field(default_factory=time.time)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@contextlib.asynccontextmanager
+async def furnish(
+    paths: Paths, store: Store, launches: Launches, cgroups: Driver
+) -> AsyncIterator[House]:
+    """A house around these neighbours, its boxes taken up; boxes go on when it is closed."""
+    events, state = Events(), State(paths)
+    shelf = Shelf(state, events)
+    images = Images(store, events)
+    sampler = Sampler()
+    lives = Lives(paths, shelf, state, launches, cgroups, sampler)
+    boxes = Boxes(shelf, state, images, launches, cgroups)
+    house = House(paths, events, images, shelf, boxes, lives, launches, cgroups, sampler)
+    damaged = await Recovery(paths, state, shelf, lives, launches, cgroups).run()
+    house.notices += [*cgroups.notices, *damaged]
+    sampling = asyncio.create_task(sampler.run())
+    events.emit("daemon.started", boot=events.boot)
+    try:
+        yield house
+    finally:
+        sampling.cancel()
+        await asyncio.wait([sampling])
+        await lives.close()
+        sampler.close()
+        await state.close()
+
+
+@contextlib.asynccontextmanager
+async def open_house(paths: Paths) -> AsyncIterator[House]:
+    """The house with its real neighbours.  Raises Unsupported if this host cannot run boxes."""
+    from boxy_core.errors import Unsupported
+    from boxy_core.image.store import ImageStore
+    from boxyd import cgroup, host
+    from boxyd.boxes_launch import Launching
+    from boxyd.launcher import Launcher
+
+    facts = host.probe()
+    if facts.problems:
+        raise Unsupported(" ".join(facts.problems))
+    store = ImageStore(paths)
+    for removed in store.clean():
+        log.info("removed %s, which an interrupted unpacking had left", removed)
+    launcher = Launcher(paths)
+    await launcher.start()
+    try:
+        launching = Launching(paths, facts, launcher)
+        async with furnish(paths, store, launching, cgroup.detect(parent=paths.cgroup)) as house:
+            house.features = dict(facts.features)
+            house.notices[:0] = facts.notices
+            yield house
+    finally:
+        await launcher.close()
