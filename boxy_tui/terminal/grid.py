@@ -269,14 +269,21 @@ class Grid(pyte.Screen):
             return False
         if len(before) < MAX_CLUSTER:
             self.joiners = self.joiners or char == ZWJ
-            style = row.style[x]
-            grows = (flag or char == VS16) and cursor.x - x == 1 and cursor.x < self.columns
-            cell = self.clusters.char(before + char) + (TAIL if grows else "")
-            row.put(
-                x, cell + row.text[x + len(cell) : cursor.x], style * max(cursor.x - x, len(cell))
-            )
-            cursor.x = max(cursor.x, x + len(cell))
+            text = row.text
+            row.text = f"{text[:x]}{self.clusters.char(before + char)}{text[x + 1 :]}"
+            row.runs = None
+            if (flag or char == VS16) and cursor.x - x == 1 and x + 1 < self.columns:
+                self._widen_cell(row, x)
         return True
+
+    def _widen_cell(self, row: Row, x: int) -> None:
+        """The cell before the cursor turned out to be wide: it takes the one at the cursor too."""
+        if row.text[x + 1 : x + 2] != TAIL:
+            row.pad(x + 1)
+            row.unlink(x + 2)
+            row.text = f"{row.text[: x + 1]}{TAIL}{row.text[x + 2 :]}"
+            row.style = f"{row.style[: x + 1]}{row.style[x]}{row.style[x + 2 :]}"
+        self.cursor.x = x + 2
 
     def _draw_fussy(self, data: str) -> None:
         """Another character set is in use, insert mode is on, or autowrap is off."""
