@@ -24,6 +24,7 @@ from boxyd.boxes_rules import (
     grace_of,
     image_of,
     require_alive,
+    require_group,
     require_running,
     require_startable,
     sized,
@@ -149,7 +150,7 @@ class Lives:
             status=previous.status, exit=previous.exit, started=previous.started,
             finished=previous.finished,
         )  # fmt: skip
-        if previous.spec.auto_remove and not record.restarting:
+        if previous.spec.auto_remove:
             self._spawn(self._remove_after(record))
 
     # ------------------------------------------------------------------ the end
@@ -161,7 +162,7 @@ class Lives:
             self._ended(record, None, error.message)
         else:
             self._ended(record, info)
-        if record.box.spec.auto_remove and not record.restarting:
+        if record.box.spec.auto_remove:
             await self._remove_after(record)
 
     def _ended(self, record: Record, info: ExitInfo | None, why: str = "") -> None:
@@ -256,14 +257,10 @@ class Lives:
     async def restart(self, record: Record, grace: float | None = None) -> Box:
         """Stop the box if it lives, and start it."""
         async with record.lock:
-            record.restarting = True
-            try:
-                if record.alive:
-                    await self._begin_stop(record)
-                    await self._finish_stop(record, grace_of(record.box, grace))
-                await self._start(record, None)
-            finally:
-                record.restarting = False
+            if record.alive:
+                await self._begin_stop(record)
+                await self._finish_stop(record, grace_of(record.box, grace))
+            await self._start(record, None)
             count = record.box.restarts + 1
             return self._shelf.change(record, "box.restarted", restarts=count)
 
@@ -283,8 +280,7 @@ class Lives:
         """Freeze every process of the box.  Raises Conflict, Timeout, Unsupported."""
         async with record.lock:
             require_running(record, "pause")
-            assert record.group is not None
-            await asyncio.to_thread(record.group.freeze)
+            await asyncio.to_thread(require_group(record).freeze)
             if record.box.status is not Status.RUNNING:  # it ended under our hands
                 require_running(record, "pause")
             return self._shelf.change(record, "box.paused", status=Status.PAUSED)
@@ -367,14 +363,13 @@ class Lives:
                     hint=f"stop it first: boxy stop {box.name}, or: boxy rm -f {box.name}",
                 )
             if record.alive:
-                record.restarting = True  # its end is not the signal to remove it, we do
                 await self._kill_hard(record)
             await self._remove(record)
 
     async def _remove_after(self, record: Record) -> None:
-        """Remove a box whose end was to be its removal."""
+        """Remove a box whose end was to be its removal, unless it was started again."""
         async with record.lock:
-            if record.alive or record.removed.done() or record.restarting:
+            if record.alive or record.removed.done():
                 return
             await self._remove(record)
 

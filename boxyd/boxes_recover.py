@@ -76,7 +76,7 @@ class Recovery:
         if box.status is Status.REMOVING:
             self._forced(record, Status.EXITED)
             self._lives.remove_soon(record)
-        elif box.status in ALIVE or box.status is Status.STARTING:
+        elif box.status in ALIVE or box.status is Status.STARTING or self._has_socket(box.id):
             link = await self._link(record)
             if link is not None:
                 self._goes_on(record, link)
@@ -100,6 +100,10 @@ class Recovery:
                     return None
             await asyncio.sleep(0.05)
 
+    def _has_socket(self, box_id: str) -> bool:
+        """Whether a shim may live although box.json, perhaps on a full disk, says otherwise."""
+        return os.path.exists(self._paths.shim_socket(box_id))
+
     def _may_show_itself(self, record: Record) -> bool:
         """Whether a start was under way, so that a shim may be there and not yet listen."""
         plan = f"{self._paths.box_run(record.box.id)}/plan.json"
@@ -109,7 +113,8 @@ class Recovery:
         box_id = record.box.id
         with contextlib.suppress(BoxyError, OSError):
             record.group = self._cgroups.open(self._paths.box_cgroup(box_id))
-        if record.box.status is Status.STARTING:
+        if record.box.status not in ALIVE:
+            self._forced(record, Status.STARTING)
             self._lives.started_unseen(record, link)
             return
         self._forced(record, self._status_of(record), pid=link.pid, shim_pid=link.shim_pid)
@@ -130,6 +135,8 @@ class Recovery:
         box = record.box
         info = read_exit(self._paths, box.id)
         self._clear(box.id)
+        if box.status not in ALIVE and box.status is not Status.STARTING:
+            return
         if info is not None:
             self._lives.note_exit(record, info)
             log.info("box %s ended with status %d meanwhile", box.name, info.status)

@@ -10,10 +10,11 @@ import signal
 
 import msgspec
 
-from boxy_core.errors import Conflict, ImageError, NotFound
+from boxy_core.errors import Conflict, ImageError, NotFound, Unsupported
 from boxy_core.models import TRANSITIONS, Box, Image, Status
 from boxyd.boxes_check import signal_number
 from boxyd.boxes_shelf import Record
+from boxyd.cgroup.interface import Cgroup
 from boxyd.ports import Link, Stream
 
 GRACE = 10.0
@@ -87,6 +88,16 @@ def require_alive(record: Record, verb: str) -> Link:
             hint=f"start it: boxy start {box.name}",
         )
     return record.link
+
+
+def require_group(record: Record) -> Cgroup:
+    """The cgroup of a box that lives; Unsupported if somebody took it away."""
+    if record.group is None:
+        raise Unsupported(
+            f"box {record.box.name} has no cgroup any more",
+            hint=f"somebody removed it; start the box anew: boxy restart {record.box.name}",
+        )
+    return record.group
 
 
 def require_running(record: Record, verb: str) -> Link:

@@ -52,8 +52,6 @@ class Record:
         self.removed: asyncio.Future[None] = _future()
         self.sweeping: asyncio.Task[None] | None = None
         """takes away what the last run left, where that takes a while"""
-        self.restarting = False
-        """its end is not the signal to remove it"""
 
     @property
     def alive(self) -> bool:

@@ -51,7 +51,10 @@ class FolderWatch:
 
 
 class _Hub:
-    """The one instance of a loop, and who waits for what."""
+    """The one instance of a loop, and who waits for what.
+
+    It is kept: closing it takes the kernel 10 ms and more, in which the loop would stand still.
+    """
 
     _present: _Hub | None = None
 
@@ -63,6 +66,8 @@ class _Hub:
     @classmethod
     def of_loop(cls) -> _Hub:
         if cls._present is None or cls._present.loop is not asyncio.get_running_loop():
+            if cls._present is not None:
+                cls._present.shut()
             cls._present = cls()
         return cls._present
 
@@ -78,6 +83,11 @@ class _Hub:
         self._waiting.setdefault(number, []).append(event)
         return number
 
+    def shut(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
     def discard(self, number: int, event: asyncio.Event) -> None:
         waiting = self._waiting.get(number, [])
         if event in waiting:
@@ -86,10 +96,6 @@ class _Hub:
             self._waiting.pop(number, None)
             with contextlib.suppress(OSError):
                 inotify.inotify_rm_watch(self._fd, number)
-        if not self._waiting and self._fd >= 0:
-            self.loop.remove_reader(self._fd)
-            os.close(self._fd)
-            self._fd = -1
 
     def _read(self) -> None:
         for number, mask in inotify.read_events(self._fd):

@@ -6,14 +6,15 @@ is `Boxes` and `Lives`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 from aiohttp import web
 
-from boxy_core.errors import InvalidRequest
+from boxy_core.errors import DaemonUnreachable, InvalidRequest
 from boxy_core.models import BoxSpec, ExecSpec, to_builtins
 from boxy_core.protocol import UPGRADE
 from boxyd import top as processes
@@ -22,11 +23,14 @@ from boxyd.boxes_shelf import FILTERS, Record
 from boxyd.handlers_answer import HOUSE, answer
 from boxyd.handlers_query import Query, body, empty_body
 from boxyd.hijack import TakenOver, door_of, peer_of
+from boxyd.house import House
 from boxyd.journal import about
 from boxyd.ports import Stream
 
 _SWITCHING = f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {UPGRADE}\r\n"
 MAIN = "main"
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -90,8 +94,22 @@ async def wait(request: web.Request) -> web.Response:
         return answer(info or {})
     with _found(request) as record:
         if condition == "exited":
-            return answer(await house.lives.wait_exit(record))
-        return answer(await house.lives.wait_removed(record) or {})
+            return answer(await _unless_closing(house, house.lives.wait_exit(record)))
+        return answer(await _unless_closing(house, house.lives.wait_removed(record)) or {})
+
+
+async def _unless_closing(house: House, waiting: Coroutine[None, None, T]) -> T:
+    """What is waited for; DaemonUnreachable if the daemon ends before."""
+    task = asyncio.ensure_future(waiting)
+    closing = asyncio.ensure_future(house.closing.wait())
+    try:
+        await asyncio.wait([task, closing], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise DaemonUnreachable("the daemon is ending", hint="ask again when it is back")
+    finally:
+        task.cancel()
+        closing.cancel()
 
 
 # ---------------------------------------------------------------------- what is to change

@@ -89,6 +89,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
         since=query.moment("since"),
         until=query.moment("until"),
         timestamps=query.flag("timestamps"),
+        follow=query.flag("follow"),
     )
     house = request.app[HOUSE]
     record = house.shelf.find(request.match_info["ref"])
@@ -96,7 +97,7 @@ async def logs(request: web.Request) -> web.StreamResponse:
         reader = LogReader(house.paths.box(record.box.id), wanted)
         async with stream(request, FRAMES) as out:
             try:
-                await _send_logs(reader, record, out, follow=query.flag("follow"))
+                await _send_logs(reader, record, out, follow=wanted.follow)
             finally:
                 reader.close()
     return out

@@ -34,6 +34,8 @@ class LogQuery(NamedTuple):
     until: float | None = None
     """seconds since the epoch"""
     timestamps: bool = False
+    follow: bool = False
+    """`wait_for_more` will be called"""
 
 
 class LogReader:
@@ -44,7 +46,7 @@ class LogReader:
         self._query = query
         self._since = _stamp(query.since)
         self._until = _stamp(query.until)
-        self._watch = FolderWatch(folder)
+        self._watch = FolderWatch(folder) if query.follow else None
         self._files = [_File(fd) for fd in _open_files(self._path)]
         self._open_lines: dict[int, bool] = {}
         self.finished = False
@@ -54,14 +56,16 @@ class LogReader:
 
     def close(self) -> None:
         """Give back what is open."""
-        self._watch.close()
+        if self._watch is not None:
+            self._watch.close()
         for file in self._files:
             file.close()
         self._files.clear()
 
     def frames(self) -> Iterator[bytes]:
         """What there is now, as stream frames, in pieces."""
-        self._watch.clear()
+        if self._watch is not None:
+            self._watch.clear()
         while not self.finished:
             if not self._files and not self._go_on():
                 break
@@ -77,6 +81,7 @@ class LogReader:
 
     async def wait_for_more(self, until: asyncio.Future[Any]) -> None:
         """Return when something was written since `frames`, or `until` is done."""
+        assert self._watch is not None, "the query says that nobody follows"
         left = None
         if self._query.until is not None:
             left = max(0.0, self._query.until - time.time()) + 0.01

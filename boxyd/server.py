@@ -133,6 +133,10 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     except ConnectionError:
         log.debug("the client left before its answer to %s", request.path)
         raise
+    except OSError as error:
+        log.exception("%s %s failed", request.method, request.path_qs)
+        hint = "look for room on the disk, and into the daemon's log"
+        response = _failed(request, Internal(f"the system refused: {error}", hint=hint))
     except Exception as error:  # the one place: nothing may end the daemon
         log.exception("%s %s failed", request.method, request.path_qs)
         sentence = f"the daemon failed ({type(error).__name__})"

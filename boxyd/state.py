@@ -96,7 +96,7 @@ class State:
         self._syncing: asyncio.Future[None] | None = None
 
     def make(self, box: Box, image: Image) -> None:
-        """Create the folder of a new box: box.json first, so that a crash leaves no riddle.
+        """Create the folder of a new box; without box.json, the last file, it is none yet.
 
         The image's configuration is kept beside it: a box stays what it was made as, whatever
         becomes of the registry folder.
@@ -104,10 +104,8 @@ class State:
         folder = self._paths.box(box.id)
         os.mkdir(folder, 0o700)
         try:
-            self._write(box)
             write_atomic(f"{folder}/{IMAGE_FILE}", _readable(image))
-            os.mkdir(folder + "/upper", 0o755)
-            os.mkdir(folder + "/work", 0o700)
+            self._write(box)
         except BaseException:
             remove_tree(folder)
             raise
@@ -243,4 +241,5 @@ def _readable(model: object) -> bytes:
 
 def _is_empty(folder: str) -> bool:
     """Whether a folder holds nothing but what `State.make` was about to fill."""
-    return not [name for name in os.listdir(folder) if name != BOX_FILE + ".tmp"]
+    ours = {IMAGE_FILE, IMAGE_FILE + ".tmp", BOX_FILE + ".tmp"}
+    return ours.issuperset(os.listdir(folder))
