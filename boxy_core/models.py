@@ -162,6 +162,8 @@ class ExitInfo(Model, frozen=True, kw_only=True):
     started: float = 0.0
     finished: float = 0.0
     """seconds since the epoch"""
+    log_lost: int = 0
+    """bytes of output that the log had no room for"""
 
 
 class Box(Model, frozen=True, kw_only=True):

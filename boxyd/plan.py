@@ -1,0 +1,310 @@
+"""From a box, its image and the host's facts to the plan that the runtime executes.  Pure.
+
+A plan is plain data that a person can read (`plan.json`, `boxy run --explain`): the list of
+steps that make the box, in order, and how its command is run.  Nothing here touches the
+machine, so a plan can be built for explanation only.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any, NamedTuple, Protocol
+
+from boxy_core.errors import InvalidRequest
+from boxy_core.models import Box, BoxSpec, Image, Mount
+from boxy_core.paths import SHORT_ID, Paths
+from boxyd.host import HostFacts
+from boxyd.ids import COUNT
+from boxyd.runtime import capabilities, seccomp, steps
+
+VERSION = 1
+LOG_LIMIT, LOG_KEEP = 8 << 20, 3
+RING = 256 << 10
+NOFILE_SOFT = 65536
+"""where the limit of open files starts: some programs close every number up to it"""
+SHM_SIZE = 64 << 20
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+TERM = "xterm-256color"
+
+MASKED = [
+    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kallsyms", "/proc/kcore",
+    "/proc/keys", "/proc/kmsg", "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags",
+    "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
+    "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
+    "/sys/fs/bpf", "/sys/fs/pstore", "/sys/fs/selinux", "/sys/kernel/debug",
+    "/sys/kernel/security", "/sys/kernel/tracing",
+]  # fmt: skip
+READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+RESERVED = ("/proc", "/sys", "/dev/pts", "/dev/mqueue")
+"""where nothing of the user's may be mounted: the box's safety rests on what stands there"""
+
+
+class CgroupPlan(Protocol):
+    """How a process gets into the box's cgroup; see `boxyd.cgroup`."""
+
+    @property
+    def tasks(self) -> list[str]:
+        """v1 `tasks` files."""
+
+    @property
+    def procs(self) -> list[str]:
+        """`cgroup.procs` of every hierarchy."""
+
+    @property
+    def into(self) -> str:
+        """The v2 folder, or ""."""
+
+    @property
+    def oom(self) -> str:
+        """The file with the `oom_kill` counter, or ""."""
+
+
+class NoCgroup(NamedTuple):
+    """A plan for no cgroup at all."""
+
+    tasks: list[str] = []
+    procs: list[str] = []
+    into: str = ""
+    oom: str = ""
+
+
+EMPTY_CGROUP: CgroupPlan = NoCgroup()
+
+
+def build(
+    box: Box, image: Image, paths: Paths, cgroup: CgroupPlan, host: HostFacts
+) -> dict[str, Any]:
+    """The plan of a box.  `box.args` and `box.id_base` are settled; raises InvalidRequest."""
+    spec = box.spec
+    mapped = box.id_base > 0
+    folder = paths.box(box.id)
+    namespaces = [name for name in host.namespaces if name != "user" or mapped]
+    if spec.network == "host":
+        namespaces.remove("net")
+    return {
+        "version": VERSION,
+        "id": box.id,
+        "name": box.name,
+        "terminal": spec.tty,
+        "stdin": spec.stdin,
+        "rows": spec.rows,
+        "cols": spec.cols,
+        "run": paths.box_run(box.id),
+        "box": folder,
+        "log_limit": LOG_LIMIT,
+        "log_keep": LOG_KEEP,
+        "ring": RING,
+        "namespaces": namespaces,
+        "id_map": [[0, box.id_base, COUNT]] if mapped else [],
+        "cgroup": {
+            "tasks": list(cgroup.tasks),
+            "procs": list(cgroup.procs),
+            "into": cgroup.into,
+            "oom": cgroup.oom,
+        },
+        "rlimits": {"core": [0, 0], "nofile": [min(host.nofile, NOFILE_SOFT), host.nofile]},
+        "steps": [step.to_json() for step in _steps(box, image, paths, cgroup, host)],
+        "process": {
+            "args": list(box.args),
+            "env": _environment(box, image),
+            "cwd": spec.workdir or image.workdir or "/",
+            "init": spec.init,
+        },
+    }
+
+
+def describe(plan: dict[str, Any]) -> list[str]:
+    """The plan in sentences, one for each step."""
+    names = ", ".join(plan["namespaces"])
+    lines = [f"fork a process with namespaces of its own: {names}"]
+    if plan["id_map"]:
+        base = plan["id_map"][0][1]
+        lines.append(f"map its users 0 to {COUNT - 1} to the host's {base} and up")
+    if plan["cgroup"]["procs"] or plan["cgroup"]["into"]:
+        lines.append("put it into a cgroup of its own, where limits apply")
+    lines += [steps.from_json(step).describe() for step in plan["steps"]]
+    process = plan["process"]
+    reaper = " below a PID 1 of Boxy's that reaps orphans" if process["init"] else " as PID 1"
+    return [*lines, f"run {' '.join(process['args'])} in {process['cwd']}{reaper}"]
+
+
+# ------------------------------------------------------------------------ the steps
+
+
+def _steps(
+    box: Box, image: Image, paths: Paths, cgroup: CgroupPlan, host: HostFacts
+) -> list[steps.Step]:
+    return [
+        *_filesystems(box, image, paths, cgroup, host),
+        *_mounts(box, image),
+        *_files(box, paths),
+        *_confinement(box, host),
+        *_privileges(box, image, paths, host),
+    ]
+
+
+def _filesystems(
+    box: Box, image: Image, paths: Paths, cgroup: CgroupPlan, host: HostFacts
+) -> list[steps.Step]:
+    """/proc and /sys before anything hides the host's, which the kernel wants to see."""
+    folder = paths.box(box.id)
+    made: list[steps.Step] = [
+        steps.Overlay(
+            lowers=list(box.layers or image.layers),
+            upper=folder + "/upper",
+            work=folder + "/work",
+            volatile=box.spec.auto_remove,
+            by_path=not host.fd_layers,
+        ),
+        steps.Proc(),
+        steps.Sysfs(shared=box.spec.network == "host"),
+        steps.Dev(),
+        steps.Devpts(),
+        steps.Tmpfs(target="/dev/shm", size=SHM_SIZE),
+        steps.Mqueue(),
+    ]
+    folders = cgroup_folders(cgroup, host.cgroup_mount)
+    if folders:
+        made.append(steps.Cgroupfs(folders=folders))
+    return made
+
+
+def cgroup_folders(cgroup: CgroupPlan, mount: str) -> dict[str, str]:
+    """The box's cgroup in each hierarchy, by its place below /sys/fs/cgroup."""
+    folders = [os.path.dirname(path) for path in cgroup.tasks]
+    if not folders:
+        return {"": cgroup.into} if cgroup.into else {}
+    if cgroup.into:
+        folders.append(cgroup.into)
+    return {folder.removeprefix(mount + "/").split("/")[0]: folder for folder in folders}
+
+
+def _mounts(box: Box, image: Image) -> list[steps.Step]:
+    """The image's parts of the host, whose files belong to nobody, then the user's own."""
+    made: list[steps.Step] = [
+        steps.Bind(
+            source=mount.source,
+            target=mount.target,
+            read_only=mount.read_only,
+            optional=True,
+            map_ids=not mount.read_only,
+        )
+        for mount in _sorted(image.mounts)
+    ]
+    for mount in _sorted(box.spec.mounts):
+        check_target(mount.target)
+        made.append(steps.Bind(source=mount.source, target=mount.target, read_only=mount.read_only))
+    return made
+
+
+def _sorted(mounts: list[Mount]) -> list[Mount]:
+    """Outer targets before inner ones."""
+    return sorted(mounts, key=lambda mount: os.path.normpath(mount.target).count("/"))
+
+
+def check_target(target: str) -> None:
+    """Raises InvalidRequest for a place where nothing may be mounted."""
+    clean = os.path.normpath("/" + target)
+    taken = [p for p in RESERVED if clean == p or clean.startswith(p + "/")]
+    if clean in {"/", "//", "/dev"} or taken:
+        raise InvalidRequest(
+            f"nothing can be mounted at {target}",
+            hint="that place belongs to the box itself: choose another target",
+        )
+
+
+def _files(box: Box, paths: Paths) -> list[steps.Step]:
+    """/etc/hostname and /etc/hosts always; names are only looked up where there is a network."""
+    name = hostname(box)
+    folder = paths.box(box.id) + "/etc/"
+    shared = box.spec.network == "host"
+    hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+    texts = {"hostname": name + "\n", "hosts": f"{hosts}127.0.1.1\t{name}\n"}
+    made: list[steps.Step] = [
+        steps.File(source=folder + file, target="/etc/" + file, text=text)
+        for file, text in texts.items()
+        if not (shared and file == "hosts")
+    ]
+    for file in ("hosts", "resolv.conf") if shared else ():
+        source = os.path.realpath("/etc/" + file)
+        made.append(
+            steps.Bind(
+                source=source, target="/etc/" + file, read_only=True, optional=True, map_ids=False
+            )
+        )
+    if not shared:
+        text = "# This box has no network.\n"
+        made.append(steps.File(source=folder + "resolv.conf", target="/etc/resolv.conf", text=text))
+    return made
+
+
+def hostname(box: Box) -> str:
+    """As asked for, or the first digits of the id."""
+    return box.spec.hostname or box.id[:SHORT_ID]
+
+
+def _confinement(box: Box, host: HostFacts) -> list[steps.Step]:
+    """What is done last inside the tree, and the tree becomes the root."""
+    spec = box.spec
+    made: list[steps.Step] = []
+    if spec.tty:
+        made.append(steps.Console())
+    if spec.network != "host" and "net" in host.namespaces:
+        values = {
+            "net.ipv4.ip_unprivileged_port_start": "0",
+            "net.ipv4.ping_group_range": "0 65535",
+        }
+        made += [steps.Loopback(), steps.Sysctl(values=values)]
+    made += [
+        steps.Hostname(name=hostname(box)),
+        steps.Mask(paths=MASKED),
+        steps.Readonly(paths=READ_ONLY),
+    ]
+    if spec.read_only:
+        made.append(steps.ReadonlyRoot())
+    return [*made, steps.Pivot()]
+
+
+def _privileges(box: Box, image: Image, paths: Paths, host: HostFacts) -> list[steps.Step]:
+    spec = box.spec
+    kept = _capabilities(spec)
+    made: list[steps.Step] = [
+        steps.Keyring(),
+        steps.Capabilities(keep=kept),
+        steps.User(name=spec.user if spec.user is not None else image.user, keep=kept),
+        steps.NoNewPrivs(),
+    ]
+    if host.seccomp and spec.seccomp != "unconfined":
+        name = seccomp.program_name(_default_profile(), kept, host.arch)
+        made.append(
+            steps.Seccomp(
+                program=f"{paths.root}/cache/seccomp/{name}",
+                profile=seccomp.DEFAULT_PROFILE,
+                capabilities=kept,
+            )
+        )
+    return made
+
+
+def _capabilities(spec: BoxSpec) -> list[str]:
+    try:
+        return capabilities.selected(spec.cap_add, spec.cap_drop)
+    except ValueError as error:
+        raise InvalidRequest(
+            f'there is no capability "{error}"', hint="capabilities(7) lists them; or say ALL"
+        ) from None
+
+
+@functools.cache
+def _default_profile() -> bytes:
+    with open(seccomp.DEFAULT_PROFILE, "rb") as file:
+        return file.read()
+
+
+def _environment(box: Box, image: Image) -> dict[str, str]:
+    """As Docker's: a PATH always, the image's, HOSTNAME, TERM with a terminal, the user's."""
+    env = {"PATH": PATH, "HOSTNAME": hostname(box)}
+    if box.spec.tty:
+        env["TERM"] = TERM
+    return {**env, **image.env, **box.spec.env}

@@ -1,0 +1,325 @@
+"""The shim's side of making a box: prepare, clone, map ids, let go, hear how it went.
+
+Constraint: runs in the freshly forked shim, single-threaded, in the host's namespaces.  It may
+wait for the new process, because nothing else is the shim's business yet.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import resource
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+from boxyd.runtime import init, report, stage
+from boxyd.runtime import syscalls as sys_
+from boxyd.runtime.steps import Host, Step, from_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from boxy_core.errors import StartFailed
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NO_CGROUP_BIRTH = {errno.EOPNOTSUPP, errno.EBUSY, errno.ENOSYS, errno.EINVAL, errno.E2BIG}
+
+
+class Running:
+    """A command that runs: its pid, its pidfd, and our ends of its terminal or pipes.
+
+    Without a terminal `stdin` is -1 unless it was asked for; with one, `stdout` is the
+    terminal's master end, `stderr` its slave, held open so that reading never ends early.
+    """
+
+    __slots__ = ("notices", "pid", "pidfd", "stderr", "stdin", "stdout", "terminal")
+
+    def __init__(self, terminal: bool) -> None:
+        self.terminal = terminal
+        self.pid = self.pidfd = -1
+        self.stdin = self.stdout = self.stderr = -1
+        self.notices: list[str] = []
+
+    def take_master(self, master: int) -> None:
+        """The terminal's other end has come; keep a slave end, too (TIOCGPTPEER)."""
+        self.stdin = self.stdout = master
+        flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
+        self.stderr = fcntl.ioctl(master, 0x5441, flags)
+
+    def close(self) -> None:
+        """Close what is still open."""
+        for fd in {self.pidfd, self.stdin, self.stdout, self.stderr} - {-1}:
+            os.close(fd)
+
+
+class Cgroup:
+    """How a new process of this box gets into its cgroup."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.tasks: list[str] = plan["tasks"]
+        self.procs: list[str] = plan["procs"]
+        self.into: str = plan["into"]
+        self.oom: str = plan["oom"]
+
+    def open_tasks(self) -> list[int]:
+        """Open files into which the new process writes "0" to move itself."""
+        return [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in self.tasks]
+
+    def clone(self, flags: int) -> tuple[int, int, bool]:
+        """clone3 with birth in the v2 cgroup: (pid, pidfd, whether the pid must be moved)."""
+        if not self.into:
+            return *sys_.clone3(flags), bool(self.procs and not self.tasks)
+        folder = os.open(self.into, FOLDER)
+        try:
+            return *sys_.clone3(flags, cgroup=folder), False
+        except OSError as error:
+            if error.errno not in _NO_CGROUP_BIRTH:
+                raise
+            return *sys_.clone3(flags), True
+        finally:
+            os.close(folder)
+
+    def move(self, pid: int) -> None:
+        """Write the pid into each hierarchy: slower, and possible everywhere."""
+        for path in self.procs:
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(fd, str(pid).encode())
+            finally:
+                os.close(fd)
+
+    def oom_kills(self) -> int:
+        """How often the kernel killed a process of the box for memory; 0 when unknown."""
+        try:
+            with open(self.oom, "rb") as file:
+                for line in file:
+                    name, _, count = line.partition(b" ")
+                    if name == b"oom_kill":
+                        return int(count)
+        except (OSError, ValueError):
+            pass
+        return 0
+
+
+def pipes(stdin: bool, owner: int) -> tuple[list[int], list[int]]:
+    """(the command's three ends, ours); without `stdin` the first of each is -1.
+
+    They belong to the box's root, or nobody inside could open /dev/stdout anew.
+    """
+    theirs, ours = [-1], [-1]
+    if stdin:
+        read, write = os.pipe2(os.O_CLOEXEC)
+        theirs, ours = [read], [write]
+    for _ in ("stdout", "stderr"):
+        read, write = os.pipe2(os.O_CLOEXEC)
+        theirs.append(write)
+        ours.append(read)
+    for fd in theirs:
+        if fd >= 0 and owner:
+            os.fchown(fd, owner, owner)
+    return theirs, ours
+
+
+def start(
+    plan: dict[str, Any],
+    cgroup: Cgroup,
+    steps: Sequence[Step],
+    meanwhile: Callable[[Running], None],
+) -> Running:
+    """Make the box and start its main process.  Raises StartFailed; then nothing is left.
+
+    `meanwhile` is called while the new process is busy with the box.
+    """
+    host = _prepare(plan, steps)
+    running = Running(plan["terminal"])
+    running.notices = host.notices
+    ours, theirs = report.pair()
+    lent: list[int] = []
+    try:
+        if not plan["terminal"]:
+            lent, (running.stdin, running.stdout, running.stderr) = pipes(
+                plan["stdin"], host.base
+            )
+        tasks = cgroup.open_tasks()
+        host.kept += tasks
+        birth = init.Birth(theirs, steps, lent, tasks)
+        moved = _clone(plan, cgroup, running, birth, ours)
+        theirs.close()
+        _admit(plan, cgroup, running, moved, host.notices)
+        ours.settimeout(report.TIMEOUT)
+        ours.send(b"go")
+        meanwhile(running)
+        converse(ours, cgroup, running)
+    except OSError as error:
+        _undo(running)
+        text = f"{error.strerror or error}"
+        raise report.step_failed("clone", error.errno or 0, text) from None
+    except BaseException:
+        _undo(running)
+        raise
+    finally:
+        for fd in lent:
+            if fd >= 0:
+                os.close(fd)
+        host.close()
+        ours.close()
+        theirs.close()
+    return running
+
+
+def _prepare(plan: dict[str, Any], steps: Sequence[Step]) -> Host:
+    """Everything that is made before the clone.  Raises StartFailed."""
+    name = "user namespace"
+    id_map = plan["id_map"]
+    host = Host(id_map[0][1] if id_map else 0, -1)
+    try:
+        if id_map:
+            host.userns = host.keep(stage.user_namespace(id_map))
+        for step in steps:
+            name = step.do
+            step.prepare(host)
+    except OSError as error:
+        host.close()
+        about = f" ({error.filename})" if error.filename else ""
+        text = f"{error.strerror or error}{about}"
+        raise report.step_failed(name, error.errno or 0, text) from None
+    return host
+
+
+def _clone(
+    plan: dict[str, Any],
+    cgroup: Cgroup,
+    running: Running,
+    birth: init.Birth,
+    ours: socket.socket,
+) -> bool:
+    """Fork the new process; whether it still has to be moved into its cgroup."""
+    flags = 0
+    for name in plan["namespaces"]:
+        if name != "cgroup":  # unshared by the child, once it is in its cgroup
+            flags |= sys_.NAMESPACES[name]
+    pid, pidfd, move = cgroup.clone(flags)
+    if pid == 0:
+        ours.close()
+        init.main(plan, birth)
+    running.pid, running.pidfd = pid, pidfd
+    return move
+
+
+def _admit(
+    plan: dict[str, Any], cgroup: Cgroup, running: Running, move: bool, notices: list[str]
+) -> None:
+    """What only the host's root can do for the new process: cgroup, ids, limits."""
+    if move:
+        cgroup.move(running.pid)
+    if plan["id_map"]:
+        text = "".join(f"{first} {base} {count}\n" for first, base, count in plan["id_map"])
+        stage.write_maps(running.pid, text)
+    for name, (soft, hard) in plan["rlimits"].items():
+        set_limit(running.pid, name, soft, hard, notices)
+    forget_oom_grace(running.pid)
+
+
+def set_limit(pid: int, name: str, soft: int, hard: int, notices: list[str]) -> None:
+    """prlimit(2) from outside: root in a user namespace may not raise a hard limit itself."""
+    kind = getattr(resource, "RLIMIT_" + name.upper())
+    try:
+        resource.prlimit(pid, kind, (soft, hard))
+    except (PermissionError, ValueError):
+        notices.append(f"the limit {name} cannot be raised to {hard} on this host")
+
+
+def forget_oom_grace(pid: int) -> None:
+    """The daemon may be spared by the OOM killer (systemd's OOMScoreAdjust); a box is not."""
+    path = f"/proc/{pid}/oom_score_adj"
+    with open(path, "rb") as file:
+        if int(file.read()) >= 0:
+            return
+    with open(path, "wb") as file:
+        file.write(b"0")
+
+
+def converse(sync: socket.socket, cgroup: Cgroup, running: Running) -> None:
+    """Serve the new process until it became its command.  Raises StartFailed."""
+    talk = Talk(sync, cgroup, running)
+    while not talk.ended:
+        try:
+            talk.hear()
+        except TimeoutError:
+            text = f"the command did not run within {report.TIMEOUT:g} s"
+            raise report.step_failed("init", errno.ETIMEDOUT, text) from None
+    talk.check()
+
+
+class Talk:
+    """What a new process says until its command runs; the end of the connection is the end.
+
+    `exec` comes right before execve(2): an end without it is a process that was killed.
+    """
+
+    def __init__(self, sync: socket.socket, cgroup: Cgroup, running: Running) -> None:
+        self.sync, self._cgroup, self._running = sync, cgroup, running
+        self._before = cgroup.oom_kills()
+        self._ready = False
+        self._error: StartFailed | None = None
+        self.ended = False
+
+    def hear(self) -> None:
+        """Receive and answer one word.  Raises OSError."""
+        word, fds = report.receive(self.sync)
+        if not word:
+            self.ended = True
+        elif word == b"exec":
+            self._ready = True
+        elif word == b"terminal" and fds:
+            self._running.take_master(fds.pop())
+        elif word == b"born" and fds:
+            self._running.pidfd = fds.pop()
+            self._running.pid = pid_of(self._running.pidfd)
+        elif word == b"cgroup":
+            self._cgroup.move(self._running.pid)
+            self.sync.send(b"moved")
+        elif word[:1] == b"!":
+            self._error = self._error or report.failure(word)
+        for fd in fds:
+            os.close(fd)
+
+    def check(self) -> None:
+        """Raises StartFailed unless the command runs (or ran)."""
+        if self._error:
+            raise self._error
+        if self._ready:
+            return
+        if self._cgroup.oom_kills() > self._before:
+            text = "its memory limit is too small to start anything"
+            raise report.step_failed("init", errno.ENOMEM, text)
+        raise report.step_failed("init", 0, "the new process was killed before its command ran")
+
+
+def pid_of(pidfd: int) -> int:
+    """The pid, as we see it, of what the pidfd stands for (proc(5), fdinfo)."""
+    with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
+        for line in file:
+            if line.startswith(b"Pid:"):
+                return int(line[4:])
+    return -1
+
+
+def _undo(running: Running) -> None:
+    if running.pidfd >= 0:
+        try:
+            signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, running.pidfd, os.WEXITED)
+        except (ProcessLookupError, ChildProcessError):
+            pass
+    running.close()
+
+
+def steps_of(plan: dict[str, Any]) -> list[Step]:
+    """The plan's steps.  Raises StartFailed for one that this version does not know."""
+    try:
+        return [from_json(step) for step in plan["steps"]]
+    except (ValueError, TypeError, KeyError) as error:
+        raise report.step_failed("plan", errno.EINVAL, str(error)) from None

@@ -1,0 +1,104 @@
+"""The last moments before a command runs: its folder, its path, its descriptors, execve(2).
+
+Constraint: runs inside the box, where nothing can be imported any more.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from boxyd.runtime import syscalls as sys_
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_RESET = (
+    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP,
+    signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGTTOU,
+)  # fmt: skip
+
+
+class CommandError(Exception):
+    """The command cannot be executed; `missing` tells "not there" from "not allowed"."""
+
+    def __init__(self, message: str, number: int, *, missing: bool) -> None:
+        super().__init__(message)
+        self.number = number
+        self.missing = missing
+
+
+def forget_imports() -> None:
+    """From here on no import can succeed: the files it would find are the box's, not ours."""
+    for finders in (sys.meta_path, sys.path, sys.path_hooks):
+        finders.clear()
+    sys.path_importer_cache.clear()
+
+
+def reset_signals() -> None:
+    """Handlers and mask as a fresh program expects them (signal(7): ignoring is inherited)."""
+    for number in _RESET:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def place_stdio(stdin: int, stdout: int, stderr: int) -> None:
+    """Make these the descriptors 0, 1 and 2; all others end with execve(2)."""
+    for number, fd in enumerate((stdin, stdout, stderr)):
+        os.dup2(fd, number)
+
+
+def enter(folder: str, *, make: bool) -> None:
+    """chdir(2), making the folder if it is missing and may be.
+
+    A current folder outside the root shows as a path that is not absolute (CVE-2024-21626).
+    """
+    if make:
+        os.makedirs(folder, exist_ok=True)
+    os.chdir(folder)
+    if not os.getcwd().startswith("/"):
+        raise OSError(errno.ENOENT, "it lies outside the box", folder)
+
+
+def execute(args: list[str], env: dict[str, str], before: Callable[[], None]) -> NoReturn:
+    """Become the command.  `before` is called when all is ready (the filter goes on last).
+
+    Raises CommandError, which the shell's rules turn into status 126 or 127.
+    """
+    name = args[0]
+    folders = [""] if "/" in name else env.get("PATH", "").split(":")
+    candidates = [f"{folder or '.'}/{name}" if "/" not in name else name for folder in folders]
+    sys_.close_on_exec_from(3)
+    before()
+    refused: OSError | None = None
+    for path in candidates:
+        try:
+            os.execve(path, args, env)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
+                refused = refused or error
+            elif os.path.lexists(path):
+                refused = refused or error
+    raise _why_not(name, refused)
+
+
+def _why_not(name: str, refused: OSError | None) -> CommandError:
+    if refused is None:
+        where = "" if "/" in name else " in the box's PATH"
+        return CommandError(f'there is no command "{name}"{where}', errno.ENOENT, missing=True)
+    number = refused.errno or errno.EACCES
+    if number in {errno.ENOENT, errno.ENOTDIR}:
+        text = f'"{name}" is there, but the interpreter or loader that it names is not'
+        return CommandError(text, number, missing=True)
+    if number == errno.E2BIG:
+        text = f'"{name}" cannot be started: its arguments and environment are too long'
+    elif number == errno.ENOEXEC:
+        text = f'"{name}" is no program for this machine, nor a script that names one'
+    elif number == errno.EACCES:
+        text = f'"{name}" is there, but may not be executed'
+    else:
+        text = f'"{name}" cannot be executed: {os.strerror(number)}'
+    return CommandError(text, number, missing=False)

@@ -1,0 +1,397 @@
+"""The shim: one process per box, its only parent, between the box's streams and the world.
+
+It makes the box, drains its output, keeps its log and history, serves clients and the
+daemon's control connections, starts further commands, and at the end writes `exit.json`
+before it tells anyone.  It outlives the daemon and the zygote.
+
+Constraints: one thread, one epoll, no asyncio; little private memory; whatever a client or
+the daemon sends is checked; it never waits for a viewer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from boxy_core.errors import BoxyError, Conflict, InvalidRequest, NotFound
+from boxyd.runtime import birth, control, frames
+from boxyd.runtime import syscalls as sys_
+from boxyd.runtime.join import Joining
+from boxyd.runtime.log import Log
+from boxyd.runtime.poller import IN, Poller
+from boxyd.runtime.session import Outcome, Session
+
+if TYPE_CHECKING:
+    from boxyd.runtime.birth import Running
+    from boxyd.runtime.control import Link
+    from boxyd.runtime.steps import Step
+
+MAIN = "main"
+LINGER = 2.0
+"""seconds that a viewer or a control connection has to take what is left at the end"""
+IGNORED = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE,
+    signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTOU, signal.SIGTTIN, signal.SIGTSTP,
+)  # fmt: skip
+
+
+class Shim:
+    """The life of one box."""
+
+    def __init__(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.started = 0.0
+        self._run, self._box = str(plan["run"]), str(plan["box"])
+        self._poller = Poller()
+        self._cgroup = birth.Cgroup(plan["cgroup"])
+        self._steps: list[Step] = []
+        self._sessions: dict[str, Session] = {}
+        self._joining: set[Joining] = set()
+        self._ending: list[Session] = []
+        self._links: list[Link] = []
+        self._listener: socket.socket | None = None
+        self._log = Log(self._box + "/log", plan["log_limit"], plan["log_keep"])
+        self._oom_before = 0
+        self._execs = 0
+        self._deadline: float | None = None
+
+    # -------------------------------------------------------------- the beginning
+
+    def start(self) -> Running:
+        """Make the box and its main session.  Raises StartFailed, and nothing is left."""
+        self._steps = birth.steps_of(self.plan)
+        self._oom_before = self._cgroup.oom_kills()
+        _remove(self._box + "/exit.json")
+        try:
+            running = birth.start(self.plan, self._cgroup, self._steps, self._announce)
+        except BaseException:
+            self._conceal()
+            raise
+        self._sessions[MAIN] = self._session(
+            MAIN, running, self.plan, self._log
+        )
+        return running
+
+    def _session(
+        self, name: str, running: Running, wanted: dict[str, Any], log: Log | None
+    ) -> Session:
+        return Session(
+            name, running, self._poller, size=(wanted["rows"], wanted["cols"]),
+            takes_input=bool(wanted["stdin"]), ring=self.plan["ring"], log=log,
+            on_end=self._on_end, on_change=self._on_change,
+        )  # fmt: skip
+
+    def _announce(self, running: Running) -> None:
+        """Be found: the control socket and `shim.json`, while the box is being made."""
+        self.started = time.time()
+        self._listener = control.listen(self._run + "/shim.sock")
+        self._poller.add(self._listener.fileno(), IN, self._accept)
+        facts = {
+            "pid": os.getpid(),
+            "start_time": start_time(os.getpid()),
+            "init": running.pid,
+            "init_start_time": start_time(running.pid),
+            "started": self.started,
+        }
+        write_file(self._run + "/shim.json", facts, durable=False)
+
+    def _conceal(self) -> None:
+        """Be found no more."""
+        if self._listener:
+            self._poller.remove(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+            _remove(self._run + "/shim.sock")
+            _remove(self._run + "/shim.json")
+
+    @property
+    def main(self) -> Session:
+        """The main session."""
+        return self._sessions[MAIN]
+
+    def hello(self) -> dict[str, Any]:
+        """What a control connection is told first."""
+        running = self._sessions[MAIN].running
+        return {
+            "event": "started",
+            "pid": running.pid,
+            "shim_pid": os.getpid(),
+            "started": self.started,
+            "notices": running.notices,
+        }
+
+    # -------------------------------------------------------------- control
+
+    def add_link(self, sock: socket.socket) -> None:
+        """Serve a control connection; it is greeted."""
+        link = control.Link(sock, self._poller, self._serve, self._links.remove)
+        self._links.append(link)
+        link.tell(self.hello())
+
+    def _accept(self, _: int) -> None:
+        if self._listener is None:
+            return
+        try:
+            sock, _peer = self._listener.accept()
+        except OSError:
+            return
+        if control.peer_is_root(sock):
+            self.add_link(sock)
+        else:
+            sock.close()
+
+    def _serve(self, link: Link, request: dict[str, Any], fds: list[int]) -> None:
+        op = request["op"]
+        if op not in _OPS:
+            raise InvalidRequest(f"a shim knows no operation {op!r}")
+        done = _OPS[op](self, link, request, fds)
+        control.drop_fds(fds)
+        if done is not None:
+            link.tell({"id": request.get("id"), "ok": done})
+
+    def _named(self, request: dict[str, Any]) -> Session:
+        name = str(request.get("session", MAIN))
+        if name not in self._sessions:
+            raise NotFound(f"the box has no session {name}")
+        return self._sessions[name]
+
+    def _op_attach(
+        self, _: Link, request: dict[str, Any], fds: list[int]
+    ) -> dict[str, Any]:
+        session = self._named(request)
+        self.attach(session, request, fds)
+        return {}
+
+    def attach(self, session: Session, request: dict[str, Any], fds: list[int]) -> None:
+        """Hand the connection that came along to a session."""
+        if not fds:
+            raise InvalidRequest("no connection came with the request")
+        stdin = bool(request["stdin"])
+        preamble = str(request["preamble"]).replace("{session}", session.name)
+        sock = socket.socket(fileno=fds.pop())
+        session.attach(
+            sock,
+            preamble.encode("latin-1"),
+            owner=bool(request["owner"]),
+            stdin=stdin,
+            replay=bool(request["replay"]),
+            size=(int(request["rows"]), int(request["cols"])),
+            early=str(request["early"]).encode("latin-1"),
+        )
+
+    def _op_exec(self, link: Link, request: dict[str, Any], fds: list[int]) -> None:
+        """Start a further command; the answer comes once it runs."""
+        if self._sessions[MAIN].outcome is not None:
+            raise Conflict("the box has ended")
+        spec = dict(request["spec"])
+        if not spec["command"]:
+            raise InvalidRequest("no command was given")
+        box = self._sessions[MAIN].running.pidfd
+        joining = Joining(self.plan, self._steps, self._cgroup, box, spec)
+        self._joining.add(joining)
+        mine, fds[:] = list(fds), []
+        sync = joining.talk.sync
+        self._poller.add(
+            sync.fileno(), IN, lambda _: self._on_joining(joining, link, request, mine)
+        )
+
+    def _on_joining(
+        self, joining: Joining, link: Link, request: dict[str, Any], fds: list[int]
+    ) -> None:
+        try:
+            joining.talk.hear()
+        except BlockingIOError:
+            return
+        except OSError:
+            joining.talk.ended = True
+        if not joining.talk.ended:
+            return
+        self._poller.remove(joining.talk.sync.fileno())
+        self._joining.discard(joining)
+        try:
+            running = joining.finish()
+        except BoxyError as error:
+            control.drop_fds(fds)
+            link.fail(request, error)
+            return
+        self._execs += 1
+        name = f"e{self._execs}"
+        session = self._session(name, running, request["spec"], None)
+        self._sessions[name] = session
+        link.tell({"id": request.get("id"), "ok": {"session": name, "pid": running.pid}})
+        if fds:
+            self.attach(session, request, fds)
+
+    def _op_signal(self, _: Link, request: dict[str, Any], __: list[int]) -> dict[str, Any]:
+        self._named(request).signal(int(request["number"]))
+        return {}
+
+    def _op_resize(self, _: Link, request: dict[str, Any], __: list[int]) -> dict[str, Any]:
+        rows, cols = int(request["rows"]), int(request["cols"])
+        if not (0 < rows < 65536 and 0 < cols < 65536):
+            raise InvalidRequest(f"a terminal cannot have {rows} rows and {cols} columns")
+        self._named(request).resize(rows, cols)
+        return {}
+
+    def _op_sessions(self, _: Link, __: dict[str, Any], ___: list[int]) -> dict[str, Any]:
+        return {"sessions": [session.facts() for session in self._sessions.values()]}
+
+    # -------------------------------------------------------------- changes and ends
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        for link in list(self._links):
+            link.tell(event)
+
+    def _on_change(self, session: Session) -> None:
+        self._tell({"event": "viewers", "session": session.name, **session.viewers()})
+
+    def _on_end(self, session: Session, outcome: Outcome) -> None:
+        ended = {"status": outcome.status, "signal": outcome.signal}
+        if session.name == MAIN:
+            ended["oom"] = self._cgroup.oom_kills() > self._oom_before
+            self._record(ended)
+            self._deadline = time.monotonic() + LINGER
+        else:
+            del self._sessions[session.name]
+            self._tell({"event": "exec-exit", "session": session.name, **ended})
+        last = frames.frame(frames.EXIT, json.dumps({"oom": False, **ended}).encode())
+        session.dismiss(last)
+        self._ending.append(session)
+
+    def _record(self, ended: dict[str, Any]) -> None:
+        """The end is on disk first; only then may anyone hear of it."""
+        record = {
+            **ended,
+            "started": self.started,
+            "finished": time.time(),
+            "log_lost": self._log.lost,
+        }
+        try:
+            write_file(self._box + "/exit.json", record, durable=True)
+        except OSError:
+            complain(self._box, "exit.json could not be written")
+        self._conceal()
+        self._tell({"event": "exit", **record})
+
+    def run(self) -> None:
+        """Until the box has ended and everyone who should has heard of it."""
+        while not self._done():
+            self._poller.once(self._next_look())
+            self._ending = [session for session in self._ending if session.clients]
+
+    def _next_look(self) -> float | None:
+        if self._deadline is None:
+            return None
+        return max(self._deadline, time.monotonic() + 0.1)
+
+    def _done(self) -> bool:
+        """After the end: viewers and links have a little time, lossless owners all they need."""
+        if self._deadline is None:
+            return False
+        late = time.monotonic() >= self._deadline
+        if late:
+            for session in self._ending:
+                for client in [c for c in session.clients if not c.owner]:
+                    client.drop()
+        waiting = any(session.clients for session in self._ending)
+        told = late or all(link.idle for link in self._links)
+        return told and not waiting and (late or len(self._sessions) == 1)
+
+
+_OPS = {
+    "attach": Shim._op_attach,  # noqa: SLF001
+    "exec": Shim._op_exec,  # noqa: SLF001
+    "signal": Shim._op_signal,  # noqa: SLF001
+    "resize": Shim._op_resize,  # noqa: SLF001
+    "sessions": Shim._op_sessions,  # noqa: SLF001
+}
+
+
+def main(request: dict[str, Any], link: socket.socket, client: list[int]) -> NoReturn:
+    """A freshly forked shim's whole life.  `request` is the launch message."""
+    status = 1
+    where = ""
+    try:
+        with open(request["plan"], "rb") as file:
+            plan = json.loads(file.read())
+        where = plan["box"]
+        _settle(plan["name"])
+        status = _live(plan, request, link, client)
+    except BaseException:  # noqa: BLE001 - the last resort of a process on its own
+        complain(where, traceback.format_exc())
+    os._exit(status)
+
+
+def _live(
+    plan: dict[str, Any], request: dict[str, Any], link: socket.socket, client: list[int]
+) -> int:
+    shim = Shim(plan)
+    try:
+        shim.start()
+    except BoxyError as error:
+        link.send(json.dumps({"error": error.to_wire()}).encode())
+        return 1
+    shim.add_link(link)
+    if client:
+        shim.attach(shim.main, request, client)
+    shim.run()
+    return 0
+
+
+def _settle(name: str) -> None:
+    """Leave the zygote's session, hold nothing of the host busy, show a name in `ps`."""
+    os.setsid()
+    os.chdir("/")
+    os.umask(0o077)
+    for number in (1, 2):
+        os.dup2(0, number)
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    sys_.set_name("boxy-shim")
+    sys_.set_title(f"boxy-shim {name}")
+
+
+def start_time(pid: int) -> int:
+    """When the process started, in clock ticks since boot: with it a pid is never mistaken."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return int(file.read().rpartition(b")")[2].split()[19])
+
+
+def write_file(path: str, value: dict[str, Any], *, durable: bool) -> None:
+    """Replace a JSON file at once; `durable`: it is on disk when this returns."""
+    temporary = path + ".tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600)
+    try:
+        os.write(fd, json.dumps(value).encode() + b"\n")
+        if durable:
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, path)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
+def complain(box: str, text: str) -> None:
+    """Leave word of what should never happen in the box's folder, or on stderr without one."""
+    try:
+        fd = os.open(box + "/shim.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        fd = 2
+    try:
+        os.write(fd, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n".encode())
+    except OSError:
+        sys.exit(1)

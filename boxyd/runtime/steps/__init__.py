@@ -1,0 +1,29 @@
+"""The vocabulary of making a box: every step that a plan may name.
+
+A plan is a list of these as JSON; `from_json` reads one, `describe()` tells a learner what it
+does, `prepare()` and `apply()` do it (see `base`).
+"""
+
+from boxyd.runtime.steps.base import BY_NAME, Host, Inside, Step, from_json
+from boxyd.runtime.steps.kernel import (
+    Cgroupfs,
+    Console,
+    Devpts,
+    Hostname,
+    Loopback,
+    Mask,
+    Mqueue,
+    Proc,
+    Readonly,
+    Sysctl,
+    Sysfs,
+)
+from boxyd.runtime.steps.privilege import Capabilities, Keyring, NoNewPrivs, Seccomp, User
+from boxyd.runtime.steps.root import Bind, Dev, File, Overlay, Pivot, ReadonlyRoot, Tmpfs
+
+__all__ = [
+    "BY_NAME", "Bind", "Capabilities", "Cgroupfs", "Console", "Dev", "Devpts", "File", "Host",
+    "Hostname", "Inside", "Keyring", "Loopback", "Mask", "Mqueue", "NoNewPrivs", "Overlay",
+    "Pivot", "Proc", "Readonly", "ReadonlyRoot", "Seccomp", "Step", "Sysctl", "Sysfs", "Tmpfs",
+    "User", "from_json",
+]  # fmt: skip

@@ -1,0 +1,282 @@
+"""Steps for the kernel's own file systems and for what they must not show."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import stat
+import struct
+
+from boxyd.runtime import syscalls as sys_
+from boxyd.runtime.steps.base import (
+    PLAIN,
+    QUIET,
+    Host,
+    Inside,
+    Step,
+    is_folder,
+    new_filesystem,
+)
+
+_TIOCSPTLCK, _TIOCGPTPEER = 0x40045431, 0x5441
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
+
+
+class Proc(Step):
+    """The box's own /proc, which shows the box's processes only."""
+
+    do = "proc"
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return "mount a /proc that shows this box's processes only"
+
+    def apply(self, inside: Inside) -> None:
+        """Mount it while the host's is still in sight, or the kernel refuses (EPERM)."""
+        inside.attach_own(new_filesystem("proc", QUIET), "/proc")
+
+
+class Sysfs(Step):
+    """/sys, read-only: of the box's own network namespace, or a copy of the host's."""
+
+    do = "sysfs"
+    shared: bool = False
+    """the network is the host's, and with it /sys: only its owner may mount it anew"""
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return "show " + ("the host's /sys" if self.shared else "a /sys of its own") + ", read-only"
+
+    def apply(self, inside: Inside) -> None:
+        """Mount or copy it."""
+        flags = QUIET | sys_.MOUNT_ATTR_RDONLY
+        if self.shared:
+            mount = sys_.open_tree("/sys", recursive=True)
+            sys_.mount_setattr(mount, add=flags, private=True, recursive=True)
+        else:
+            mount = new_filesystem("sysfs", flags)
+        inside.attach_own(mount, "/sys")
+
+
+class Devpts(Step):
+    """Pseudo-terminals of the box's own."""
+
+    do = "devpts"
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return "mount the box's own pseudo-terminals at /dev/pts"
+
+    def apply(self, inside: Inside) -> None:
+        """Mount it."""
+        flags = sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NOEXEC
+        mount = new_filesystem("devpts", flags, newinstance=None, ptmxmode="0666", mode="0620", gid="5")
+        inside.attach_own(mount, "/dev/pts")
+
+
+class Console(Step):
+    """A terminal for the main process, opened among the box's own."""
+
+    do = "console"
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return "open a terminal among the box's own; the shim keeps its other end"
+
+    def apply(self, inside: Inside) -> None:
+        """Open it by descriptors alone and show it at /dev/console, too."""
+        inside.master, inside.slave = open_terminal(inside)
+        number = struct.unpack("I", fcntl.ioctl(inside.master, 0x80045430, b"\0" * 4))[0]
+        node = inside.open(f"/dev/pts/{number}", PLAIN)
+        try:
+            inside.attach(sys_.open_tree("", directory=node), "/dev/console", folder=False)
+        finally:
+            os.close(node)
+
+
+def open_terminal(inside: Inside) -> tuple[int, int]:
+    """(master, slave) of a new terminal in the box's devpts.
+
+    The slave comes from the master itself (TIOCGPTPEER, ioctl_tty(2)), never from a path that
+    somebody may have put something else at.
+    """
+    ptmx = sys_.openat2(inside.root, "/dev/pts/ptmx", os.O_RDWR | os.O_NOCTTY, PLAIN)
+    try:
+        status = os.fstat(ptmx)
+        if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(5, 2):
+            raise OSError(5, "it is not the terminal multiplexer", "/dev/pts/ptmx")
+        fcntl.ioctl(ptmx, _TIOCSPTLCK, struct.pack("i", 0))
+        slave = fcntl.ioctl(ptmx, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        os.close(ptmx)
+        raise
+    return ptmx, slave
+
+
+class Mqueue(Step):
+    """POSIX message queues of the box's own IPC namespace."""
+
+    do = "mqueue"
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return "mount the box's own message queues at /dev/mqueue"
+
+    def apply(self, inside: Inside) -> None:
+        """Mount it."""
+        inside.attach(new_filesystem("mqueue", QUIET), "/dev/mqueue")
+
+
+class Cgroupfs(Step):
+    """The box's own cgroup, to look at only."""
+
+    do = "cgroupfs"
+    folders: dict[str, str]
+    """place below /sys/fs/cgroup ("" is that folder itself) -> the cgroup on the host"""
+    _mounts: dict[str, int] = {}  # noqa: RUF012
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return "show the box its own cgroup at /sys/fs/cgroup, read-only"
+
+    def prepare(self, host: Host) -> None:
+        """Copy the mounts of just these folders."""
+        self._mounts = {}
+        for place, folder in self.folders.items():
+            mount = host.keep(sys_.open_tree(folder))
+            sys_.mount_setattr(mount, add=QUIET | sys_.MOUNT_ATTR_RDONLY, private=True)
+            self._mounts[place] = mount
+
+    def apply(self, inside: Inside) -> None:
+        """Attach them; several hierarchies stand in a small folder of memory."""
+        if set(self._mounts) != {""}:
+            tmpfs = new_filesystem("tmpfs", QUIET, mode="755", size="64k")
+            inside.attach(tmpfs, "/sys/fs/cgroup")
+        for place, mount in self._mounts.items():
+            inside.attach(os.dup(mount), f"/sys/fs/cgroup/{place}")
+            for name in place.split(",") if "," in place else ():
+                folder = inside.open("/sys/fs/cgroup")
+                os.symlink(place, name, dir_fd=folder)
+                os.close(folder)
+
+
+class Mask(Step):
+    """Files and folders of the kernel that tell of the host are hidden."""
+
+    do = "mask"
+    paths: list[str]
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return f"hide {len(self.paths)} places that tell of the host: {', '.join(self.paths[:3])} ..."
+
+    def apply(self, inside: Inside) -> None:
+        """Cover each: a folder by an empty one, a file by the box's null device.
+
+        Both ends are descriptors whose identity was checked, so nothing in the image can
+        make it cover the wrong thing (CVE-2025-31133).
+        """
+        null = inside.open("/dev/null", PLAIN)
+        status = os.fstat(null)
+        if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(1, 3):
+            raise OSError(5, "it is not the null device", "/dev/null")
+        for path in self.paths:
+            for target in _of_kernel(inside, path):
+                if is_folder(target):
+                    flags = QUIET | sys_.MOUNT_ATTR_RDONLY
+                    cover = new_filesystem("tmpfs", flags, size="0", nr_inodes="1")
+                else:
+                    cover = sys_.open_tree("", directory=null)
+                sys_.move_mount(cover, "", directory=target)
+                os.close(cover)
+                os.close(target)
+        os.close(null)
+
+
+class Readonly(Step):
+    """Parts of /proc that change the whole kernel become read-only."""
+
+    do = "readonly"
+    paths: list[str]
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return f"make {', '.join(self.paths)} read-only"
+
+    def apply(self, inside: Inside) -> None:
+        """Cover each with a read-only copy of itself."""
+        for path in self.paths:
+            for target in _of_kernel(inside, path):
+                copy = sys_.open_tree("", directory=target, recursive=True)
+                flags = QUIET | sys_.MOUNT_ATTR_RDONLY
+                sys_.mount_setattr(copy, add=flags, recursive=True)
+                sys_.move_mount(copy, "", directory=target)
+                os.close(copy)
+                os.close(target)
+
+
+def _of_kernel(inside: Inside, path: str) -> list[int]:
+    """An O_PATH fd of `path` if it exists, proven to lie in the box's own /proc or /sys."""
+    top = "/" + path.split("/")[1]
+    try:
+        fd = inside.open(path, PLAIN)
+    except FileNotFoundError:
+        return []
+    if top == "/proc" and os.fstat(fd).st_dev != inside.devices.get(top):
+        os.close(fd)
+        raise OSError(5, "it is not the kernel's", path)
+    return [fd]
+
+
+class Hostname(Step):
+    """A host name of the box's own."""
+
+    do = "hostname"
+    name: str
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return f"name the machine {self.name} (in a UTS namespace of its own)"
+
+    def apply(self, inside: Inside) -> None:  # noqa: ARG002
+        """sethostname(2)."""
+        sys_.set_hostname(self.name)
+
+
+class Loopback(Step):
+    """127.0.0.1 works in the box's own network namespace."""
+
+    do = "loopback"
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return "bring up the loopback of a network that has nothing else"
+
+    def apply(self, inside: Inside) -> None:  # noqa: ARG002
+        """Set IFF_UP (netdevice(7))."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))
+            flags = struct.unpack("16sh14x", answer)[1] | _IFF_UP
+            fcntl.ioctl(sock, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags))
+
+
+class Sysctl(Step):
+    """Kernel settings of the box's own namespaces."""
+
+    do = "sysctl"
+    values: dict[str, str]
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return "set " + ", ".join(f"{key}={value}" for key, value in self.values.items())
+
+    def apply(self, inside: Inside) -> None:
+        """Write each below the box's /proc/sys."""
+        for key, value in self.values.items():
+            path = "/proc/sys/" + key.replace(".", "/")
+            fd = sys_.openat2(inside.root, path, os.O_WRONLY, PLAIN)
+            try:
+                os.write(fd, value.encode())
+            finally:
+                os.close(fd)

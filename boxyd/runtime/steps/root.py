@@ -1,0 +1,216 @@
+"""Steps that make the box's file tree: layers, devices, folders and files of the host."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from boxyd.runtime import stage
+from boxyd.runtime import syscalls as sys_
+from boxyd.runtime.steps.base import Host, Inside, Step, new_filesystem
+
+STAGE = "/dev"
+"""Where the new root stands until it becomes `/`: a folder that every host lets anyone enter.
+Only the box's own mount namespace sees it there."""
+
+
+class Overlay(Step):
+    """The layers of the image below, the box's own writable layer above (overlayfs)."""
+
+    do = "overlay"
+    lowers: list[str]
+    """lowest first"""
+    upper: str
+    work: str
+    volatile: bool = False
+    """nothing is ever flushed to disk: for boxes that are removed when they end"""
+    by_path: bool = False
+    """Linux before 6.15 takes layers by path only: they stand on a stage of their own"""
+    _mount: int = -1
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        count = len(self.lowers)
+        layers = f"{count} read-only layer" + ("s" if count != 1 else "")
+        return f"lay {layers} under the box's own writable one, {self.upper} (overlayfs)"
+
+    def prepare(self, host: Host) -> None:
+        """Make the mount, attached nowhere, its layers' ids mapped to the box's."""
+        for folder in (self.upper, self.work):
+            os.makedirs(folder, mode=0o755, exist_ok=True)
+        build = stage.overlay_by_path if self.by_path else stage.overlay
+        try:
+            mount = build(self.lowers, self.upper, self.work, host.userns, self.volatile)
+        except OSError as error:
+            raise OSError(error.errno, str(error.strerror), self.upper) from None
+        self._mount = host.keep(mount)
+
+    def apply(self, inside: Inside) -> None:
+        """Attach it, seen by this mount namespace alone."""
+        sys_.make_private("/")
+        sys_.move_mount(self._mount, STAGE)
+        os.chdir(STAGE)
+        inside.root = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+class Dev(Step):
+    """A minimal /dev of the box's own."""
+
+    do = "dev"
+    _mount: int = -1
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        names = ", ".join(name for name, _, _ in stage.DEVICES)
+        return f"make a /dev with nothing but {names} and the usual links"
+
+    def prepare(self, host: Host) -> None:
+        """Make it as the host's root, who alone may make device nodes."""
+        self._mount = host.keep(stage.dev(host.base))
+
+    def apply(self, inside: Inside) -> None:
+        """Attach it."""
+        inside.attach_own(os.dup(self._mount), "/dev")
+
+
+class Bind(Step):
+    """A file or folder of the host, seen in the box."""
+
+    do = "bind"
+    source: str
+    target: str
+    read_only: bool = False
+    recursive: bool = True
+    optional: bool = False
+    """skipped when the source is not there"""
+    map_ids: bool = True
+    """files keep their numbers (0 is the box's root); False: they belong to nobody"""
+    _mount: int = -1
+    _folder: bool = True
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        how = "read-only" if self.read_only else "writable"
+        return f"show the host's {self.source} at {self.target}, {how}"
+
+    def prepare(self, host: Host) -> None:
+        """Copy the mount of the source, set its attributes before anyone sees it."""
+        try:
+            mount = sys_.open_tree(self.source, recursive=self.recursive)
+        except FileNotFoundError:
+            if self.optional:
+                return
+            raise
+        self._mount = host.keep(mount)
+        self._folder = stat.S_ISDIR(os.fstat(mount).st_mode)
+        flags = sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NODEV
+        flags |= sys_.MOUNT_ATTR_RDONLY if self.read_only else 0
+        sys_.mount_setattr(mount, add=flags, private=True, recursive=self.recursive)
+        if self.map_ids and host.userns >= 0:
+            self._map(mount, host)
+
+    def _map(self, mount: int, host: Host) -> None:
+        try:
+            sys_.mount_setattr(mount, userns=host.userns, recursive=self.recursive)
+        except OSError as error:
+            if error.errno not in {errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP}:
+                raise
+            host.notices.append(
+                f"{self.source} is on a file system whose ids cannot be mapped: its files "
+                "belong to nobody inside the box"
+            )
+
+    def apply(self, inside: Inside) -> None:
+        """Attach it; the target is looked up inside the box's root only."""
+        if self._mount >= 0:
+            inside.attach(os.dup(self._mount), self.target, folder=self._folder)
+
+
+class File(Step):
+    """A small file of the host's making: /etc/hosts and its like."""
+
+    do = "file"
+    source: str
+    """where it is kept, so that it can be changed while the box runs"""
+    target: str
+    text: str
+    read_only: bool = False
+    _mount: int = -1
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return f"put a {self.target} of {len(self.text.splitlines())} lines in place"
+
+    def prepare(self, host: Host) -> None:
+        """Write it, owned by the box's root, and copy its mount."""
+        os.makedirs(os.path.dirname(self.source), mode=0o700, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(self.source, flags, 0o644)
+        try:
+            os.fchown(fd, host.base, host.base)
+            os.fchmod(fd, 0o644)
+            os.write(fd, self.text.encode())
+        finally:
+            os.close(fd)
+        self._mount = host.keep(sys_.open_tree(self.source))
+        flags = sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NODEV | sys_.MOUNT_ATTR_NOEXEC
+        flags |= sys_.MOUNT_ATTR_RDONLY if self.read_only else 0
+        sys_.mount_setattr(self._mount, add=flags, private=True)
+
+    def apply(self, inside: Inside) -> None:
+        """Attach it."""
+        inside.attach(os.dup(self._mount), self.target, folder=False)
+
+
+class Tmpfs(Step):
+    """A file system in memory."""
+
+    do = "tmpfs"
+    target: str
+    size: int
+    """bytes"""
+    mode: str = "1777"
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return f"mount {self.size >> 20} MiB of memory at {self.target}"
+
+    def apply(self, inside: Inside) -> None:
+        """Mount it."""
+        flags = sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NODEV | sys_.MOUNT_ATTR_NOEXEC
+        mount = new_filesystem("tmpfs", flags, mode=self.mode, size=str(self.size))
+        inside.attach(mount, self.target)
+
+
+class ReadonlyRoot(Step):
+    """The root itself becomes read-only; mounts on it stay as they are."""
+
+    do = "readonly_root"
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return "make the root file system read-only"
+
+    def apply(self, inside: Inside) -> None:
+        """Set the attribute on the root's mount."""
+        sys_.mount_setattr(inside.root, add=sys_.MOUNT_ATTR_RDONLY)
+
+
+class Pivot(Step):
+    """The tree becomes `/`, and the host's is let go."""
+
+    do = "pivot"
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return "make this tree the root (pivot_root) and detach the host's"
+
+    def apply(self, inside: Inside) -> None:
+        """pivot_root(2), "pivot_root(".", ".")": the old root lies below and is detached."""
+        os.fchdir(inside.root)
+        sys_.pivot_root(".", ".")
+        sys_.umount(".")
+        os.chdir("/")
+        os.close(inside.root)
+        inside.root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)

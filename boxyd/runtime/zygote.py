@@ -1,0 +1,97 @@
+"""The zygote: the daemon's small helper that forks shims, with everything imported beforehand.
+
+Started by path as `python -I -S zygote.py FD`, it first copies the interpreter into sealed
+memory and executes that copy, so that no box can ever write the program that its own runtime
+is (CVE-2019-5736: /proc/self/exe is then a memory file that nobody can change).
+
+Constraints: one thread; it reaps nothing but lets the kernel do so; it ends with the daemon,
+shims do not.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import os
+import signal
+import socket
+import sys
+
+_F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
+_MFD_EXEC = 0x10
+SEALED = "boxy-python"
+
+
+def sealed() -> bool:
+    """Whether this process already runs from the sealed copy."""
+    return os.readlink("/proc/self/exe").startswith(f"/memfd:{SEALED}")
+
+
+def run_sealed(arguments: list[str]) -> None:
+    """Execute a sealed copy of the interpreter with the same flags (memfd_create(2)).
+
+    The program's name stays that of the real file, from which Python finds its library, even
+    in a virtual environment.
+    """
+    source = os.open("/proc/self/exe", os.O_RDONLY | os.O_CLOEXEC)
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        copy = os.memfd_create(SEALED, flags | _MFD_EXEC)
+    except OSError:  # Linux before 6.3 does not know the flag, nor need it
+        copy = os.memfd_create(SEALED, flags)
+    size = os.fstat(source).st_size
+    done = 0
+    while done < size:
+        done += os.sendfile(copy, source, done, size - done)
+    os.fchmod(copy, 0o500)
+    fcntl.fcntl(copy, _F_ADD_SEALS, _ALL_SEALS)
+    more = ["-B"] if sys.flags.dont_write_bytecode else []
+    os.execve(copy, [sys.executable, "-I", "-S", *more, *arguments], {"LC_ALL": "C.UTF-8"})
+
+
+def main(link: socket.socket) -> None:
+    """Fork a shim for each launch message, until the daemon closes the connection."""
+    import json
+
+    from boxyd.runtime import report, shim
+    from boxyd.runtime import syscalls as sys_
+
+    sys_.prctl(sys_.PR_SET_DUMPABLE, 0)
+    sys_.set_name("boxy-zygote")
+    sys_.set_title("boxy-zygote")
+    for number in shim.IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()
+    link.send(b"ready")
+    while True:
+        message, fds = report.receive(link)
+        if not message:
+            return
+        try:
+            request = json.loads(message)
+            pid = os.fork()
+        except (ValueError, OSError) as error:
+            _refuse(fds, error)
+            continue
+        if pid == 0:
+            link.close()
+            shim.main(request, socket.socket(fileno=fds[0]), fds[1:])
+        for fd in fds:
+            os.close(fd)
+
+
+def _refuse(fds: list[int], error: Exception) -> None:
+    """No shim can be made: whoever waits on the other end hears of it by the closed end."""
+    os.write(2, f"boxy-zygote: no shim could be forked: {error}\n".encode())
+    for fd in fds:
+        os.close(fd)
+
+
+if __name__ == "__main__":
+    if not sealed():
+        run_sealed(sys.argv)
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path.append(os.path.dirname(os.path.dirname(here)))
+    main(socket.socket(fileno=int(sys.argv[1])))
