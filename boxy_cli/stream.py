@@ -36,7 +36,6 @@ OUTPUT_GRACE = 1.0
 """seconds between telling a box that nobody reads its output and killing it"""
 FORWARDED = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
-    signal.SIGALRM,
 )  # fmt: skip
 
 
@@ -196,6 +195,8 @@ class Stream:
         """Wait for a descriptor or a deadline, and serve it."""
         self._watch()
         events = self._poll.poll(self._patience())
+        if any(fd == self._wake_read for fd, _ in events):
+            os.read(self._wake_read, 4096)  # before the flush, or a signal's frame is overlooked
         self._flush()
         self._check_clocks()
         for fd, _ in events:
@@ -205,8 +206,6 @@ class Stream:
                 self._receive()
             elif fd == self._stdin:
                 self._read_stdin()
-            else:
-                os.read(self._wake_read, 4096)
 
     def _watch(self) -> None:
         """Wait for room in the socket only with something to send, for input only without."""
