@@ -191,7 +191,7 @@ class Group:
         with contextlib.suppress(FileNotFoundError):
             self._life.kill(timeout)
         if self._strays():
-            killing.kill_until_gone(self._strays, self._relative, timeout, lambda: None)
+            killing.kill_until_gone(self._strays, self._relative, timeout)
 
     def _strays(self) -> list[int]:
         """Processes that are in a v1 hierarchy only: one that died half-way into its cgroups."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -9,6 +10,9 @@ from collections.abc import Callable
 
 from boxy_core.errors import Timeout
 from boxyd.cgroup import files
+
+_STALLED = 10
+"""Looks at unchanged processes, 2 ms apart, before they are killed once more."""
 
 
 def pids_below(path: str) -> list[int]:
@@ -24,20 +28,48 @@ def pids_below(path: str) -> list[int]:
 
 
 def kill_until_gone(
-    pids: Callable[[], list[int]], relative: str, timeout: float, after_each: Callable[[], None]
+    pids: Callable[[], list[int]],
+    relative: str,
+    timeout: float,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    go_on: Callable[[], None] = lambda: None,
 ) -> None:
     """Send SIGKILL to all that `pids` tells, again and again until none is left.
 
-    `relative` is the cgroup that they must be in.  Raises Timeout.
+    `stop` freezes them, so that none forks away before its turn, and tells whether all stand
+    still; `go_on` lets them run into their death.  `relative` is the cgroup they must be in.
+    Raises Timeout.
     """
     deadline = time.monotonic() + timeout
-    while left := pids():
-        for pid in left:
-            _kill(pid, f"/{relative}/")
-        after_each()
-        if time.monotonic() > deadline:
+    while pids():
+        still = stop()
+        for pid in pids():
+            if still:  # who cannot move cannot end: the number is not given out again
+                _send(pid)
+            else:
+                _kill(pid, f"/{relative}/")
+        go_on()
+        left = _wait_while_fewer(pids, deadline)
+        if left and time.monotonic() > deadline:
             raise survived(left, timeout)
+
+
+def _wait_while_fewer(pids: Callable[[], list[int]], deadline: float) -> list[int]:
+    """Wait as long as they die; those that are left when it stalls for a moment."""
+    left = pids()
+    stalled = 0
+    while left and stalled < _STALLED and time.monotonic() < deadline:
         time.sleep(0.002)
+        now = pids()
+        stalled = 0 if len(now) < len(left) else stalled + 1
+        left = now
+    return left
+
+
+def _send(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _kill(pid: int, place: str) -> None:

@@ -230,9 +230,9 @@ class FreezerLife:
     def kill(self, timeout: float) -> None:
         """Stop all, signal all, let all go on into their death; until none is left."""
         with contextlib.suppress(FileNotFoundError):
-            killing.kill_until_gone(self._all_stopped, self._relative, timeout, self.thaw)
+            killing.kill_until_gone(
+                self.pids, self._relative, timeout, stop=self._stop, go_on=self.thaw
+            )
 
-    def _all_stopped(self) -> list[int]:
-        if self._state and self.pids():
-            self._frozen_within(0.2)
-        return self.pids()
+    def _stop(self) -> bool:
+        return bool(self._state) and self._frozen_within(0.2)

@@ -244,10 +244,13 @@ class UnifiedLife:
             raise killing.survived(self.pids(), timeout)
 
     def _kill_one_by_one(self, timeout: float) -> None:
-        files.write(self._path + "/cgroup.freeze", "1")  # nobody forks away meanwhile
-        files.wait_for_line(self._path + "/cgroup.events", "frozen 1", min(timeout, 0.5))
-        killing.kill_until_gone(self.pids, self._relative, timeout, lambda: None)
-        self.thaw()
+        killing.kill_until_gone(
+            self.pids, self._relative, timeout, stop=self._stop, go_on=self.thaw
+        )
+
+    def _stop(self) -> bool:
+        files.write(self._path + "/cgroup.freeze", "1")
+        return files.wait_for_line(self._path + "/cgroup.events", "frozen 1", 0.2)
 
 
 def own_cgroup(text: str) -> str:
