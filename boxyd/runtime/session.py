@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from boxyd.runtime.clients import Client
     from boxyd.runtime.log import Log
     from boxyd.runtime.poller import Poller
+    from boxyd.runtime.requests import Visit
 
 INPUT_LIMIT = 256 << 10
 """bytes of input that may wait for the command; a client that sends more has to wait itself"""
@@ -89,26 +90,23 @@ class Session:
 
     # -------------------------------------------------------------- clients
 
-    def attach(
-        self, sock: socket.socket, preamble: bytes, *, owner: bool, stdin: bool, replay: bool,
-        size: tuple[int, int] = (0, 0), early: bytes = b"",
-    ) -> None:  # fmt: skip
-        """A new client.  `preamble` is sent before the first frame, as it is."""
-        lossless = owner and not self.running.terminal
-        client = clients.Client(sock, self, owner=lossless, stdin=stdin)
+    def attach(self, sock: socket.socket, visit: Visit) -> None:
+        """A new client; its greeting comes before the first frame, as it is."""
+        lossless = visit.owner and not self.running.terminal
+        client = clients.Client(sock, self, owner=lossless, stdin=visit.stdin)
         self.clients.append(client)
-        if preamble:
-            client.send(preamble)
-        if replay:
-            for frame in self._ring.frames():
-                client.send(frame)
-        client.send(frames.frame(frames.REPLAY_END))
-        if size != (0, 0):
-            client.rows, client.cols = size
-            self._active(client)
+        opening = self._ring.frames() if visit.replay else []
+        for data in (visit.greeting(self.name), *opening, frames.frame(frames.REPLAY_END)):
+            if data:
+                client.send(data)
+        if visit.size != (0, 0):
+            client.rows, client.cols = (max(1, side) for side in visit.size)
+            self._activity += 1
+            client.last_active = self._activity
+            self._follow_active()
         self._tell_viewers()
-        if early:
-            client.feed(early)
+        if visit.early:
+            client.feed(visit.early)
 
     def viewers(self) -> dict[str, int]:
         """How many clients, and the size they see."""

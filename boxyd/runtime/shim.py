@@ -25,9 +25,12 @@ from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.join import Joining
 from boxyd.runtime.log import Log
 from boxyd.runtime.poller import IN, Poller
+from boxyd.runtime.requests import Visit, exec_spec, size
 from boxyd.runtime.session import Outcome, Session
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from boxyd.runtime.birth import Running
     from boxyd.runtime.control import Link
     from boxyd.runtime.steps import Step
@@ -148,7 +151,7 @@ class Shim:
 
     def _serve(self, link: Link, request: dict[str, Any], fds: list[int]) -> None:
         op = request["op"]
-        if op not in _OPS:
+        if not isinstance(op, str) or op not in _OPS:
             raise InvalidRequest(f"a shim knows no operation {op!r}")
         done = _OPS[op](self, link, request, fds)
         control.drop_fds(fds)
@@ -157,52 +160,45 @@ class Shim:
 
     def _named(self, request: dict[str, Any]) -> Session:
         name = str(request.get("session", MAIN))
-        if name not in self._sessions:
-            raise NotFound(f"the box has no session {name}")
-        return self._sessions[name]
+        session = self._sessions.get(name)
+        if session is None or session.outcome is not None:
+            raise NotFound(f"the box has no session {name}", hint="it may have ended")
+        return session
 
-    def _op_attach(
-        self, _: Link, request: dict[str, Any], fds: list[int]
-    ) -> dict[str, Any]:
-        session = self._named(request)
-        self.attach(session, request, fds)
+    def _op_attach(self, _: Link, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        self.attach(self._named(request), Visit(request), fds)
         return {}
 
-    def attach(self, session: Session, request: dict[str, Any], fds: list[int]) -> None:
-        """Hand the connection that came along to a session."""
+    def attach(self, session: Session, visit: Visit, fds: list[int]) -> None:
+        """Hand the connection that came along to a session.  Raises InvalidRequest."""
         if not fds:
             raise InvalidRequest("no connection came with the request")
-        stdin = bool(request["stdin"])
-        preamble = str(request["preamble"]).replace("{session}", session.name)
-        sock = socket.socket(fileno=fds.pop())
-        session.attach(
-            sock,
-            preamble.encode("latin-1"),
-            owner=bool(request["owner"]),
-            stdin=stdin,
-            replay=bool(request["replay"]),
-            size=(int(request["rows"]), int(request["cols"])),
-            early=str(request["early"]).encode("latin-1"),
-        )
+        try:
+            sock = socket.socket(fileno=fds[0])
+        except OSError:
+            raise InvalidRequest("what came with the request is not a connection") from None
+        fds.pop(0)
+        session.attach(sock, visit)
 
     def _op_exec(self, link: Link, request: dict[str, Any], fds: list[int]) -> None:
         """Start a further command; the answer comes once it runs."""
         if self._sessions[MAIN].outcome is not None:
             raise Conflict("the box has ended")
-        spec = dict(request["spec"])
-        if not spec["command"]:
-            raise InvalidRequest("no command was given")
+        spec, visit = exec_spec(request["spec"]), Visit(request)
         box = self._sessions[MAIN].running.pidfd
         joining = Joining(self.plan, self._steps, self._cgroup, box, spec)
         self._joining.add(joining)
         mine, fds[:] = list(fds), []
-        sync = joining.talk.sync
-        self._poller.add(
-            sync.fileno(), IN, lambda _: self._on_joining(joining, link, request, mine)
-        )
+
+        def done(running: Running | BoxyError) -> None:
+            self._joined(running, spec, visit, mine, lambda word: link.tell({"id": number, **word}))
+
+        number = request.get("id")
+        fd = joining.talk.sync.fileno()
+        self._poller.add(fd, IN, lambda _: self._on_joining(joining, done))
 
     def _on_joining(
-        self, joining: Joining, link: Link, request: dict[str, Any], fds: list[int]
+        self, joining: Joining, done: Callable[[Running | BoxyError], None]
     ) -> None:
         try:
             joining.talk.hear()
@@ -215,28 +211,40 @@ class Shim:
         self._poller.remove(joining.talk.sync.fileno())
         self._joining.discard(joining)
         try:
-            running = joining.finish()
+            done(joining.finish())
         except BoxyError as error:
+            done(error)
+
+    def _joined(
+        self,
+        running: Running | BoxyError,
+        spec: dict[str, Any],
+        visit: Visit,
+        fds: list[int],
+        answer: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """The command runs, or it does not: answer, and let its client in."""
+        if isinstance(running, BoxyError):
             control.drop_fds(fds)
-            link.fail(request, error)
+            answer({"error": running.to_wire()})
             return
         self._execs += 1
         name = f"e{self._execs}"
-        session = self._session(name, running, request["spec"], None)
+        session = self._session(name, running, spec, None)
         self._sessions[name] = session
-        link.tell({"id": request.get("id"), "ok": {"session": name, "pid": running.pid}})
+        answer({"ok": {"session": name, "pid": running.pid}})
         if fds:
-            self.attach(session, request, fds)
+            try:
+                self.attach(session, visit, fds)
+            except InvalidRequest:
+                control.drop_fds(fds)
 
     def _op_signal(self, _: Link, request: dict[str, Any], __: list[int]) -> dict[str, Any]:
         self._named(request).signal(int(request["number"]))
         return {}
 
     def _op_resize(self, _: Link, request: dict[str, Any], __: list[int]) -> dict[str, Any]:
-        rows, cols = int(request["rows"]), int(request["cols"])
-        if not (0 < rows < 65536 and 0 < cols < 65536):
-            raise InvalidRequest(f"a terminal cannot have {rows} rows and {cols} columns")
-        self._named(request).resize(rows, cols)
+        self._named(request).resize(*size(request))
         return {}
 
     def _op_sessions(self, _: Link, __: dict[str, Any], ___: list[int]) -> dict[str, Any]:
@@ -339,7 +347,7 @@ def _live(
         return 1
     shim.add_link(link)
     if client:
-        shim.attach(shim.main, request, client)
+        shim.attach(shim.main, Visit(request), client)
     shim.run()
     return 0
 

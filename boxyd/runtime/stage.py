@@ -167,7 +167,7 @@ def dev(base: int) -> int:
     """A small tmpfs with the device nodes and links of a minimal /dev, owned by `base`."""
     context = sys_.fsopen("tmpfs")
     try:
-        owner = {"mode": "755", "size": "65536k", "uid": str(base), "gid": str(base)}
+        owner = {"source": "tmpfs", "mode": "755", "size": "65536k", "uid": str(base), "gid": str(base)}
         for key, value in owner.items():
             sys_.fsconfig(context, sys_.FSCONFIG_SET_STRING, key, value)
         sys_.fsconfig(context, sys_.FSCONFIG_CMD_CREATE)

@@ -37,14 +37,22 @@ class Overlay(Step):
 
     def prepare(self, host: Host) -> None:
         """Make the mount, attached nowhere, its layers' ids mapped to the box's."""
-        for folder in (self.upper, self.work):
-            os.makedirs(folder, mode=0o755, exist_ok=True)
+        self._make_folders()
         build = stage.overlay_by_path if self.by_path else stage.overlay
         try:
             mount = build(self.lowers, self.upper, self.work, host.userns, self.volatile)
         except OSError as error:
             raise OSError(error.errno, str(error.strerror), self.upper) from None
         self._mount = host.keep(mount)
+
+    def _make_folders(self) -> None:
+        """The writable layer's top is the root of the box: it looks as the image's does."""
+        os.makedirs(self.work, mode=0o700, exist_ok=True)
+        if not os.path.isdir(self.upper):
+            like = os.stat(self.lowers[-1])
+            os.mkdir(self.upper, 0o700)
+            os.chown(self.upper, like.st_uid, like.st_gid)
+            os.chmod(self.upper, stat.S_IMODE(like.st_mode))
 
     def apply(self, inside: Inside) -> None:
         """Attach it, seen by this mount namespace alone."""
