@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, SystemCommand
@@ -49,10 +50,11 @@ class BoxyApp(App[str], inherit_bindings=False):
     """
 
     TITLE = "boxy"
-    CSS_PATH = "boxy.tcss"
+    CSS_PATH = Path(__file__).with_name("boxy.tcss")
     ENABLE_COMMAND_PALETTE = True
-    COMMAND_PALETTE_BINDING = "f1"
     BINDINGS: ClassVar[list[BindingType]] = [
+        # Bound here, and not with priority, since a pane's program wants F1 and ctrl+p itself.
+        Binding("f1", "command_palette", "commands", show=False),
         Binding("ctrl+c", "quit_hint", "", show=False, system=True),
     ]
 
@@ -100,6 +102,8 @@ class BoxyApp(App[str], inherit_bindings=False):
 
     def _redraw(self) -> None:
         self._stale = False
+        if not self.screen_stack:
+            return  # the console is being left
         screen = self.screen
         if screen is self.main or screen.is_modal:
             self.main.refresh_all()

@@ -98,7 +98,7 @@ class Message(Lines):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows: list[list[Cell]] = []
+        self.rows: list[list[Cell]] = [[], [("␣", "key"), (" flips a switch", "dim")]]
 
     def say(self, text: str, hint: str = "", tone: str = "bad") -> None:
         """Show a sentence and a hint."""
@@ -117,7 +117,6 @@ class FormScreen(ModalScreen[str]):
         Binding("enter", "submit", "run", priority=True),
         Binding("tab,down", "app.focus_next", "next field", key_display="⇥"),
         Binding("shift+tab,up", "app.focus_previous", "back", key_display="shift+⇥"),
-        Binding("space", "switch", "switch"),
         Binding("escape", "leave", "leave"),
     ]
 
@@ -159,11 +158,6 @@ class FormScreen(ModalScreen[str]):
     def action_leave(self) -> None:
         """Give it up."""
         self.dismiss("")
-
-    def action_switch(self) -> None:
-        """Space is the switch's own key; here for the footer."""
-        if isinstance(self.focused, Checkbox):
-            self.focused.toggle()
 
     def action_submit(self) -> None:
         """Check the fields and ask the daemon."""

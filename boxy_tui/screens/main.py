@@ -135,7 +135,7 @@ class MainScreen(Screen[None]):
     """Tables, figures, keys."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (120, "-wide")]  # noqa: RUF012 - as Textual has it
-    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-tiny"), (18, "-short"), (34, "-tall")]  # noqa: RUF012
     AUTO_FOCUS = "#boxes"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "run_box", "new"),
@@ -144,8 +144,8 @@ class MainScreen(Screen[None]):
         Binding("colon", "app.command_palette", "commands"),
         Binding("question_mark", "app.help", "help"),
         Binding("q", "app.quit_console", "quit"),
-        Binding("escape", "clear", "Clear filter and marks", show=False),
-        Binding("ctrl+r", "retry", "Try the daemon again", show=False),
+        Binding("escape", "clear", "clear", show=False),
+        Binding("ctrl+r", "retry", "reconnect", show=False),
     ]
 
     def __init__(self, boxy: BoxyApp) -> None:

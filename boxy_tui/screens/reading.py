@@ -29,6 +29,10 @@ TAIL = 5000
 """Lines asked for when a log is opened."""
 GATHER = 0.03
 """Seconds for which lines are gathered before they are shown."""
+_UNSEEN = re.compile(
+    r"\x1b\[[0-?]*+[ -/]*+[@-ln-~]|\x1b\][^\x07\x1b]*+(?:\x07|\x1b\\)?|\x1b[ -/]*+[0-Z\\^-~]"
+)
+"""Control sequences other than SGR: CSI, OSC, and escapes of two or three characters (ECMA-48)."""
 _STAMP = re.compile(r"^(\d{4}-\d\d-\d\dT(\d\d:\d\d:\d\d)(?:\.(\d{3}))?\S*) ?")
 
 
@@ -219,11 +223,31 @@ def _log_line(kind: int, raw: bytes) -> Line:
     if stamp is not None:
         head = f"{stamp[2]}.{stamp[3] or '000'}"
         text = text[stamp.end() :]
-    text = text.rpartition("\r")[2] if "\r" in text else text
+    text = _as_drawn(text)
     safe = LineFilter()
     data = text.encode("utf-8", "surrogateescape")
     clean = (safe.feed(data) + safe.end()).decode("utf-8", "replace")
     return Line(clean, head, "warn" if kind == STDERR else "text")
+
+
+def _as_drawn(text: str) -> str:
+    """The line as a terminal would have left it, as far as one line can tell.
+
+    Cursor movements, titles and modes are dropped, colours are kept; what was drawn over by a
+    carriage return or rubbed out by backspaces does not show.
+    """
+    text = _UNSEEN.sub("", text)
+    if "\r" in text:
+        text = text.rpartition("\r")[2]
+    if "\b" not in text:
+        return text
+    shown: list[str] = []
+    for char in text:
+        if char == "\b":
+            del shown[-1:]
+        elif char != "\x07":
+            shown.append(char)
+    return "".join(shown)
 
 
 class InspectScreen(ReadingScreen):

@@ -14,7 +14,7 @@ from boxy_tui.screens.main import MainScreen
 from boxy_tui.screens.reading import InspectScreen, LogsScreen
 from boxy_tui.widgets.keybar import KeyBar
 from tests.tui.conftest import Console, console, make_daemon
-from tests.tui.fake_daemon import NOW, FakeDaemon, make_box
+from tests.tui.fake_daemon import FakeDaemon, make_box
 
 
 async def test_boxes_are_listed_once_and_then_followed(ui: Console, daemon: FakeDaemon) -> None:
@@ -128,7 +128,7 @@ async def test_the_filter_narrows_and_escape_clears(ui: Console, daemon: FakeDae
 
 async def test_tab_shows_the_images_and_unpacks_one(ui: Console, daemon: FakeDaemon) -> None:
     await ui.press("tab")
-    await ui.shows("This machine's own", "its archive is missing")
+    await ui.shows("host", "not yet", "broken", "its archive")
     await ui.press("down", "u")
     await ui.shows("host is ready")
     await ui.until(lambda: all(i.ready or i.problem for i in ui.app.state.images))
@@ -269,4 +269,3 @@ async def test_it_is_at_home_in_any_size(daemon: FakeDaemon) -> None:
         async with console(daemon.path, size) as ui:
             await ui.shows("web")
             assert ui.app.screen.size == size
-    assert NOW

@@ -53,7 +53,10 @@ def test_every_status_gives_a_row_as_wide_as_its_columns(status: Status) -> None
 
 
 def test_an_exited_box_says_how_and_when() -> None:
-    assert show.status_text(make_box("b", Status.EXITED, code=137), NOW) == ("exited 137 10m", "bad")
+    assert show.status_text(make_box("b", Status.EXITED, code=137), NOW) == (
+        "exited 137 10m",
+        "bad",
+    )
 
 
 def test_a_name_with_escape_sequences_is_shown_not_obeyed() -> None:

@@ -57,10 +57,16 @@ def test_log_lines_cut_anywhere_come_out_whole_and_by_stream() -> None:
 
 
 def test_a_log_line_keeps_colours_and_nothing_else() -> None:
-    (line,) = LogCutter().feed(STDOUT, b"\x1b[31mred\x1b[0m \x1b[2J\x1b]0;title\x07\n")
-    assert line.plain.startswith("red ")
-    assert "\x1b[2J" not in line.text
-    assert "\x07" not in line.text
+    (line,) = LogCutter().feed(
+        STDOUT, b"\x1b[?2004h\x1b[31mred\x1b[0m \x1b[2J\x1b]0;title\x07\x1b(Bend\x1b=\x1b[1\n"
+    )
+    assert line.plain == "red end\\e[1"
+    assert line.text.startswith("\x1b[31mred\x1b[0m end")
+
+
+def test_what_was_rubbed_out_does_not_show() -> None:
+    (line,) = LogCutter().feed(STDOUT, b"$ lx\b \bs\x07\n")
+    assert line.text == "$ ls"
 
 
 def test_a_line_that_was_drawn_over_shows_its_last_form() -> None:
