@@ -25,6 +25,7 @@ from typing import Any
 
 from benchmarks import _boxy, _peers
 from benchmarks._timing import Failed, Series, table, take_turns
+from boxy_core.errors import BoxyError
 from tests.support.daemon import Daemon
 
 IDLE_SECONDS = 20.0
@@ -44,6 +45,7 @@ class Bench:
     names: Iterator[int] = field(default_factory=count)
     times: dict[str, dict[str, Series]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    failures: int = 0
 
     def name(self) -> str:
         """A container's name that was not used before."""
@@ -63,6 +65,15 @@ class Bench:
             if name.split(" ")[0] == peer
         }
         print(table(title, series, "boxy", by_name), flush=True)
+
+    def attempt(self, experiment: Callable[[], None]) -> None:
+        """Run one experiment; its failure is told with our daemon's last words, and counted."""
+        try:
+            experiment()
+        except (BoxyError, Failed) as error:
+            self.failures += 1
+            said = self.daemon.log_text().splitlines()[-12:]
+            print(f"- FAILED: {experiment.__name__}: {error}", *said, sep="\n    ", flush=True)
 
     # ------------------------------------------------------------ experiments
 
@@ -204,16 +215,17 @@ def main() -> int:
                 tools[peer.name] = peer
             bench = Bench(daemon, tools, options.rounds, options.boxes)
             daemon.run("run", "--rm", "alpine", "true")  # unpacks the image
-            bench.whole_run()
-            bench.detached_start()
-            bench.exec_and_list()
-            bench.launch()
+            for experiment in (
+                bench.whole_run, bench.detached_start, bench.exec_and_list, bench.launch,
+            ):  # fmt: skip
+                bench.attempt(experiment)
         finally:
             _peers.clean(folder)
     if options.json:
         times = {t: {n: s.taken for n, s in series.items()} for t, series in bench.times.items()}
         options.json.write_text(json.dumps({"times": times, "facts": bench.facts}, indent=1))
-    return int(any(series["boxy"].failure for series in bench.times.values()))
+    broken = any(series["boxy"].failure for series in bench.times.values())
+    return int(broken or bench.failures > 0)
 
 
 def _options() -> argparse.Namespace:

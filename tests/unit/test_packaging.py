@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,20 @@ def test_every_folder_with_code_is_a_package(package: str) -> None:
 def test_every_entry_point_can_be_called(entry: str) -> None:
     module, _, function = entry.partition(":")
     assert callable(getattr(importlib.import_module(module), function))
+
+
+def test_the_start_of_boxy_loads_no_regular_expressions() -> None:
+    script = REPOSITORY / PROJECT["tool"]["setuptools"]["script-files"][0]
+    start = subprocess.run(
+        [sys.executable, "-S", "-X", "importtime", script, "ps"],
+        env={"PYTHONPATH": str(REPOSITORY), "BOXY_SOCKET": "/nonexistent/s"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    loaded = {line.rpartition("|")[2].strip() for line in start.stderr.splitlines()}
+    assert "boxy_cli.main" in loaded
+    assert loaded.isdisjoint({"re", "argparse", "dataclasses", "socket", "json", "site"})
 
 
 def test_every_dependency_has_an_upper_bound() -> None:
