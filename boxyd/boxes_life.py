@@ -124,7 +124,7 @@ class Lives:
     def _running(self, record: Record, link: Link) -> Box:
         """The box runs, behind this link: note it, and wait for its end."""
         group_notices = record.group.notices if record.group else []
-        notices = list(dict.fromkeys([*record.box.notices, *group_notices]))
+        notices = list(dict.fromkeys([*record.box.notices, *group_notices, *link.notices]))
         record.link = link
         box = self._shelf.change(
             record, "box.started", status=Status.RUNNING, pid=link.pid, shim_pid=link.shim_pid,
@@ -184,7 +184,7 @@ class Lives:
 
     def note_exit(self, record: Record, info: ExitInfo) -> None:
         """Write down how the box ended."""
-        if info.oom:
+        if info.oom and not record.oom_told:
             self._shelf.tell(record, "box.oom")
         data: dict[str, object] = {
             "exit_status": info.status, "signal": info.signal, "oom": info.oom,
@@ -397,6 +397,13 @@ class Lives:
         """Take up a box that an earlier daemon left running."""
         record.link = link
         self._follow(record, link)
+
+    def note_oom(self, box_id: str, kills: int) -> None:
+        """The kernel killed in a box for want of memory; called by the sampler."""
+        with contextlib.suppress(NotFound):
+            record = self._shelf.find(box_id)
+            record.oom_told = True
+            self._shelf.tell(record, "box.oom", kills=kills)
 
     def _heard(self, record: Record, event: dict[str, Any]) -> None:
         """The shim tells something; the end of the box comes by `wait_exit`."""

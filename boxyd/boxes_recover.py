@@ -112,7 +112,9 @@ class Recovery:
     def _goes_on(self, record: Record, link: Link) -> None:
         box_id = record.box.id
         with contextlib.suppress(BoxyError, OSError):
-            record.group = self._cgroups.open(self._paths.box_cgroup(box_id))
+            record.group = self._cgroups.open(
+                self._paths.box_cgroup(box_id), record.box.spec.limits
+            )
         if record.box.status not in ALIVE:
             self._forced(record, Status.STARTING)
             self._lives.started_unseen(record, link)

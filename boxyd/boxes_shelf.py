@@ -35,7 +35,7 @@ log = logging.getLogger("boxyd.boxes")
 class Record:
     """A box with what the daemon holds of it while it lives."""
 
-    __slots__ = ("box", "exited", "group", "image", "link", "lock", "removed", "restarting",
+    __slots__ = ("box", "exited", "group", "image", "link", "lock", "oom_told", "removed",
                  "sweeping", "task")  # fmt: skip
 
     def __init__(self, box: Box, image: Image | None) -> None:
@@ -50,6 +50,8 @@ class Record:
         self.exited: asyncio.Future[ExitInfo | None] = _future()
         """the next end of the main process; None: lost"""
         self.removed: asyncio.Future[None] = _future()
+        self.oom_told = False
+        """of this run readers know already that the kernel killed for want of memory"""
         self.sweeping: asyncio.Task[None] | None = None
         """takes away what the last run left, where that takes a while"""
 
@@ -60,6 +62,7 @@ class Record:
 
     def new_run(self) -> None:
         """The box is being started: its end is ahead again."""
+        self.oom_told = False
         if self.exited.done():
             self.exited = _future()
 

@@ -44,6 +44,10 @@ class Link(Protocol):
     def started(self) -> float:
         """Seconds since the epoch."""
 
+    @property
+    def notices(self) -> list[str]:
+        """What the box had to do without, one sentence each."""
+
     def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> None:
         """Have `callback` called with each of the shim's events."""
 

@@ -14,6 +14,7 @@ from boxy_core import protocol
 from boxy_core.errors import CommandNotFound, Conflict, NotFound
 from boxy_core.models import Box, ExitInfo, Image, Limits
 from boxyd.cgroup.interface import Cgroup, CgroupMount, CgroupPlan
+from boxyd.cgroup.reader import Files, Reader
 from boxyd.images import Progress
 from boxyd.ports import Link, Plan, Stream
 
@@ -96,8 +97,8 @@ class FakeGroup:
     def oom_kills(self) -> int:
         return 0
 
-    def reader(self, net_pid: int = 0) -> Any:
-        raise NotImplementedError
+    def reader(self, net_pid: int = 0) -> Reader:
+        return Reader(Files())
 
     def remove(self) -> None:
         self.world.groups.pop(self.relative, None)
@@ -125,10 +126,13 @@ class FakeDriver:
         group.limits = limits
         return group
 
-    def open(self, relative: str) -> Cgroup:
+    def open(self, relative: str, limits: Limits | None = None) -> Cgroup:
         if relative not in self.world.groups:
             raise NotFound(f"no cgroup {relative}")
         return self.world.groups[relative]
+
+    def close(self) -> None:
+        pass
 
 
 class FakeShim:
@@ -182,6 +186,7 @@ class FakeLink:
     def __init__(self, shim: FakeShim) -> None:
         self.shim = shim
         self.started = shim.started
+        self.notices: list[str] = []
         self._exit: asyncio.Future[ExitInfo] = asyncio.get_running_loop().create_future()
         self._callbacks: list[Callable[[dict[str, Any]], None]] = []
         self.sessions = 0
@@ -223,6 +228,12 @@ class FakeWorld:
         self.boxes = boxes
         self.shims: dict[str, FakeShim] = {}
         self.groups: dict[str, FakeGroup] = {}
+
+    def close(self) -> None:
+        """End what still lives."""
+        for shim in self.shims.values():
+            for client in shim.clients:
+                client.close()
 
     def kill(self, relative: str) -> None:
         for shim in list(self.shims.values()):

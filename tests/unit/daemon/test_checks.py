@@ -60,8 +60,15 @@ def test_a_wrong_field_is_refused_with_what_would_be_right(wrong: dict[str, obje
 def test_an_ordinary_spec_passes() -> None:
     check_spec(
         BoxSpec(
-            image="i", name="web", hostname="web.local", labels={"a.b/c": "x y"}, user="www-data:33",
-            env={"A": "b=c\n"}, workdir="/", stop_signal="INT", stop_timeout=-1,
+            image="i",
+            name="web",
+            hostname="web.local",
+            labels={"a.b/c": "x y"},
+            user="www-data:33",
+            env={"A": "b=c\n"},
+            workdir="/",
+            stop_signal="INT",
+            stop_timeout=-1,
             mounts=[Mount(source="/a", target="/b")],
         )  # fmt: skip
     )

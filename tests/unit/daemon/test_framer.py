@@ -11,10 +11,7 @@ from boxyd.hijack import MAX_HEAD, Framer
 GET = b"GET /boxy/v1/boxes HTTP/1.1\r\nHost: b\r\n\r\n"
 POST = b"POST /x HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello"
 START = b"POST /start HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: boxy-stream\r\n\r\n"
-EXEC = (
-    b"POST /exec HTTP/1.1\r\nUPGRADE:  Boxy-Stream \r\nContent-Length: 12\r\n"
-    b'\r\n{"a":"\\r\\n"}'
-)
+EXEC = b'POST /exec HTTP/1.1\r\nUPGRADE:  Boxy-Stream \r\nContent-Length: 12\r\n\r\n{"a":"\\r\\n"}'
 CHUNKED = b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
 
 
