@@ -56,13 +56,16 @@ def cut(text: str, width: int) -> str:
 
 
 class Column:
-    """One column: its title, whether it may be cut, whether it is right-aligned."""
+    """One column: its title, whether it may be cut or left out, whether it is right-aligned."""
 
-    __slots__ = ("flexible", "right", "title")
+    __slots__ = ("flexible", "optional", "right", "title")
 
-    def __init__(self, title: str, *, flexible: bool = False, right: bool = False) -> None:
+    def __init__(
+        self, title: str, *, flexible: bool = False, optional: bool = False, right: bool = False
+    ) -> None:
         self.title = title
         self.flexible = flexible
+        self.optional = optional
         self.right = right
 
 
@@ -76,24 +79,36 @@ def table(
 ) -> str:
     """Aligned lines with a header.  `rows` hold escaped text.
 
-    `width` columns at most (0: no limit): flexible columns are cut, the last first, to no less
-    than eight.  `colours` gives each row's colour for the column with the index `coloured`.
+    `width` columns at most (0: no limit): flexible columns are cut, the widest first, to no less
+    than eight; if that is not enough, optional ones are left out.  `colours` gives each row's
+    colour for the column with the index `coloured`.
     """
     cells = [[column.title for column in columns], *(list(row) for row in rows)]
     widths = [max(cell_width(row[i]) for row in cells) for i in range(len(columns))]
-    if width:
-        over = sum(widths) + len(GAP) * (len(columns) - 1) - width
-        for i in sorted(
-            (i for i, column in enumerate(columns) if column.flexible), key=lambda i: -widths[i]
-        ):
-            spare = min(max(0, over), max(0, widths[i] - 8))
-            widths[i] -= spare
-            over -= spare
+    kept = _fit(columns, widths, width) if width else list(range(len(columns)))
     paints = ["", *colours] if colours else [""] * len(cells)
     return "".join(
-        _line(columns, row, widths, colour, coloured)
+        _line([columns[i] for i in kept], [row[i] for i in kept], [widths[i] for i in kept],
+              colour, kept.index(coloured) if coloured in kept else -1)
         for row, colour in zip(cells, paints, strict=True)
-    )
+    )  # fmt: skip
+
+
+def _fit(columns: Sequence[Column], widths: list[int], width: int) -> list[int]:
+    """Which columns to keep; `widths` are made smaller in place."""
+    kept = list(range(len(columns)))
+
+    def over() -> int:
+        return sum(widths[i] for i in kept) + len(GAP) * (len(kept) - 1) - width
+
+    flexible = [i for i in kept if columns[i].flexible]
+    least = sum(max(0, widths[i] - 8) for i in flexible)
+    for i in reversed([i for i in kept if columns[i].optional]):
+        if over() > least:
+            kept.remove(i)
+    for i in sorted(flexible, key=lambda i: -widths[i]):
+        widths[i] -= min(max(0, over()), max(0, widths[i] - 8))
+    return kept
 
 
 def _line(
@@ -149,7 +164,7 @@ def _lower(age: str) -> str:
 
 BOX_COLUMNS = (
     Column("ID"), Column("NAME", flexible=True), Column("IMAGE", flexible=True),
-    Column("COMMAND", flexible=True), Column("CREATED"), Column("STATUS"),
+    Column("COMMAND", flexible=True), Column("CREATED", optional=True), Column("STATUS"),
 )  # fmt: skip
 
 
@@ -226,9 +241,10 @@ def cpu_time(seconds: float) -> str:
 # ------------------------------------------------------------------ stats
 
 STAT_COLUMNS = (
-    Column("ID"), Column("NAME", flexible=True), Column("CPU %", right=True),
+    Column("ID", optional=True), Column("NAME", flexible=True), Column("CPU %", right=True),
     Column("MEMORY / LIMIT", right=True), Column("MEM %", right=True),
-    Column("NET IN / OUT", right=True), Column("DISK READ / WRITTEN", right=True),
+    Column("NET IN / OUT", optional=True, right=True),
+    Column("DISK READ / WRITTEN", optional=True, right=True),
     Column("PIDS", right=True),
 )  # fmt: skip
 

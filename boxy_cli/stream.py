@@ -32,7 +32,7 @@ BUFFER = 256 * 1024
 STDIN_READ = 64 * 1024
 HISTORY_LIMIT = 4 << 20
 """bytes of replay that are held to be cleaned before they are shown"""
-OUTPUT_GRACE = 1.0
+OUTPUT_GRACE = 0.3
 """seconds between telling a box that nobody reads its output and killing it"""
 FORWARDED = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,

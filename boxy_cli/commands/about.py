@@ -7,7 +7,7 @@ from boxy_cli.context import Context, say, say_json
 from boxy_cli.options import Command, Option
 from boxy_core import __version__
 from boxy_core.text import escape
-from boxy_core.units import format_size
+from boxy_core.units import format_size, format_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def outline(value: dict[str, Any], indent: str = "") -> list[str]:
 def _plain(key: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, float) and value > 1e9:
+        return format_time(value)
     if isinstance(value, int) and key.startswith("memory"):
         return format_size(value)
     if value in ("", None, [], {}):

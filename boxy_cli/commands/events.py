@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 from boxy_cli.commands.ps import filter_text
-from boxy_cli.context import Context, note, say
+from boxy_cli.context import Context, say
 from boxy_cli.options import Command, Option
 from boxy_cli.render import event
 from boxy_core.client import wirejson
+from boxy_core.errors import Timeout
 from boxy_core.units import format_time, parse_time
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from boxy_cli.options import Args
 
-FILTERS = ("type", "box", "name", "id")
+RESYNC = "resync"
 
 
 def events(context: Context, args: Args) -> int:
@@ -25,18 +26,18 @@ def events(context: Context, args: Args) -> int:
     filters = _filters(args["filter"])
     since, until = args["since"], args["until"]
     query = {} if since is None and until is None else {"since": 0}
-    if until is not None and until <= time.time():
-        until = min(until, time.time())
-    for line in context.client.stream("GET", "/watch", query=query, timeout=_patience(until)):
-        if "type" not in line:
-            continue  # the first line says where the daemon's count stands
-        if until is not None and line["time"] > until:
-            break
-        if line["type"] == "resync":
-            if since is not None or until is not None:
-                note("older events are no longer kept")
-        elif (since is None or line["time"] >= since) and _matches(line, filters):
-            _show(line, as_json=args["json"])
+    lines = context.client.stream("GET", "/watch", query=query, timeout=_patience(until))
+    try:
+        for line in lines:
+            if line.get("type", RESYNC) == RESYNC:
+                continue  # where the daemon's count stands; that we ask for all that is kept
+            if until is not None and line["time"] > until:
+                break
+            if (since is None or line["time"] >= since) and _matches(line, filters):
+                _show(line, as_json=args["json"])
+    except Timeout:
+        if until is None:
+            raise
     return 0
 
 

@@ -6,7 +6,7 @@ from boxy_cli.commands.shared import BOX, BOXES, DETACH_KEYS, SIG_PROXY, seconds
 from boxy_cli.context import Context, note, report, say
 from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
-from boxy_core.errors import BoxyError, InvalidRequest
+from boxy_core.errors import BoxyError, Conflict, InvalidRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,9 +19,28 @@ def start(context: Context, args: Args) -> int:
         return _start_attached(context, args)
 
     def one(ref: str) -> None:
-        context.client.request("POST", box_path(ref, "start"), body={}, timeout=None)
+        with _unless_already(context, ref, ("running",)):
+            context.client.request("POST", box_path(ref, "start"), body={}, timeout=None)
 
     return context.for_each(args["box"], one)
+
+
+class _unless_already:  # noqa: N801 - reads as a phrase
+    """A box that is already where the command would bring it is no failure, as in Docker."""
+
+    def __init__(self, context: Context, ref: str, states: tuple[str, ...]) -> None:
+        self._context = context
+        self._ref = ref
+        self._states = states
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> bool:
+        if not isinstance(error, Conflict):
+            return False
+        box = self._context.client.request("GET", box_path(self._ref))
+        return box["status"] in self._states
 
 
 def _start_attached(context: Context, args: Args) -> int:
@@ -53,7 +72,7 @@ def _start_attached(context: Context, args: Args) -> int:
 
 def stop(context: Context, args: Args) -> int:
     """Stop boxes."""
-    return _with_grace(context, args, "stop")
+    return _with_grace(context, args, "stop", already=("created", "exited", "lost"))
 
 
 def restart(context: Context, args: Args) -> int:
@@ -61,10 +80,11 @@ def restart(context: Context, args: Args) -> int:
     return _with_grace(context, args, "restart")
 
 
-def _with_grace(context: Context, args: Args, action: str) -> int:
+def _with_grace(context: Context, args: Args, action: str, already: tuple[str, ...] = ()) -> int:
     def one(ref: str) -> None:
-        query = {"timeout": args["time"]}
-        context.client.request("POST", box_path(ref, action), query=query, body={}, timeout=None)
+        path, query = box_path(ref, action), {"timeout": args["time"]}
+        with _unless_already(context, ref, already):
+            context.client.request("POST", path, query=query, body={}, timeout=None)
 
     return context.for_each(args["box"], one)
 
