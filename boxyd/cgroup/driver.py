@@ -51,6 +51,8 @@ class HierarchyDriver:
         self._programs = DevicePrograms()
         for hierarchy in self._hierarchies:
             hierarchy.available(parent)
+        if unified:
+            unified.keep_handed(parent)
         self.controllers = frozenset(
             _IN_V2_WORDS.get(c, c) for h in self._hierarchies for c in h.controllers
         )

@@ -60,6 +60,10 @@ class V2Hierarchy(Hierarchy):
         for path in make_path(top, parent):
             self._hand_down(path)
 
+    def keep_handed(self, parent: str) -> None:
+        """Reckon only with the controllers that really reach the children of `parent`."""
+        self.controllers &= files.words(self.path(parent) + "/cgroup.subtree_control")
+
     def _hand_down(self, path: str) -> None:
         present = files.words(path + "/cgroup.controllers")
         done = files.words(path + "/cgroup.subtree_control")
