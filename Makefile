@@ -30,7 +30,7 @@ help: ## this list
 
 run: ## install what is needed, start the daemon if none runs, open the console
 	@python=$$($(FIND_PYTHON)); PYTHONDONTWRITEBYTECODE=1 "$$python" -m boxy_cli.up --check
-	@$(MAKE) --no-print-directory $(COMPILED)
+	@$(MAKE) --silent --no-print-directory $(COMPILED)
 	@exec $(BIN)/python -m boxy_cli.up
 
 # ------------------------------------------------------------------ environment
