@@ -12,14 +12,15 @@ import os
 import resource
 import signal
 import socket
-from typing import TYPE_CHECKING, Any
 
 from boxyd.runtime import init, report, stage
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.steps import Host, Step, from_json
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import Any
 
     from boxy_core.errors import StartFailed
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from typing import TYPE_CHECKING
 
 from boxyd.runtime import frames
 from boxyd.runtime.poller import HUP, IN, OUT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol

@@ -12,14 +12,15 @@ import os
 import socket
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Any
 
 from boxy_core.errors import BoxyError, InvalidRequest
 from boxyd.runtime import report
 from boxyd.runtime.poller import HUP, IN, OUT
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from boxyd.runtime.poller import Poller
 

@@ -13,15 +13,16 @@ import select
 import signal
 import struct
 import termios
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from boxyd.runtime import command, report
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.steps import Inside, Step
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
+    from typing import Any, NoReturn
 
 
 class Birth:

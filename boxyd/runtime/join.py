@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, Any, NoReturn
 
 from boxyd.runtime import birth, command, init, report
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.steps import Inside, Step, User
 from boxyd.runtime.steps.kernel import open_terminal
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
+    from typing import Any, NoReturn
 
 TERM = "xterm-256color"
 

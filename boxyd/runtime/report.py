@@ -10,12 +10,12 @@ import array
 import json
 import os
 import socket
-from typing import TYPE_CHECKING
 
 from boxy_core.errors import CommandNotExecutable, CommandNotFound, StartFailed
 from boxyd.runtime.command import CommandError
 from boxyd.runtime.users import UnknownUserError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 

@@ -6,10 +6,10 @@ would end with it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 
 from boxy_core.errors import InvalidRequest
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 

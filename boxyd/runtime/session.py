@@ -14,12 +14,12 @@ import signal
 import struct
 import termios
 from collections import deque
-from typing import TYPE_CHECKING
 
 from boxyd.runtime import clients, frames
 from boxyd.runtime.poller import HUP, IN, OUT
 from boxyd.runtime.ring import Ring
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable

@@ -37,22 +37,12 @@ def user_namespace(id_map: list[list[int]]) -> int:
     """
     first, base, count = id_map[0]
     text = f"{first} {base} {count}\n{first + count} 0 1\n"
-    ours, theirs = socket.socketpair()
-    pid, pidfd = sys_.clone3(sys_.CLONE_NEWUSER)
-    if pid == 0:
-        try:
-            ours.close()
-            theirs.recv(1)  # until the other side is closed
-        finally:
-            os._exit(0)
+    holder = sys_.Parked(sys_.CLONE_NEWUSER)
     try:
-        write_maps(pid, text)
-        return os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        write_maps(holder.pid, text)
+        return os.open(f"/proc/{holder.pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
-        theirs.close()
-        ours.close()
-        os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
-        os.close(pidfd)
+        holder.end()
 
 
 def write_maps(pid: int, text: str) -> None:

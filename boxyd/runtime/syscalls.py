@@ -11,14 +11,14 @@ from __future__ import annotations
 import ctypes
 import errno as _errno
 import os
-import platform
+import signal
 import struct
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _held = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock: for a raw fork
 _api = ctypes.pythonapi
 
-ARCH = platform.machine()
+ARCH = os.uname().machine
 _X86 = ARCH == "x86_64"
 _NR = {
     "capget": 125 if _X86 else 90,
@@ -48,6 +48,8 @@ CLONE_NEWNET = 0x4000_0000
 CLONE_NEWTIME = 0x80
 CLONE_PARENT = 0x8000
 _CLONE_PIDFD = 0x1000
+_CLONE_VM = 0x100
+_STACK = 64 << 10
 _CLONE_INTO_CGROUP = 0x2_0000_0000
 
 NAMESPACES = {
@@ -113,6 +115,8 @@ _seccomp = _raw(_uint, _uint, _ptr)
 _keyctl = _raw(_int, _long)
 _clone3 = _raw(_ptr, ctypes.c_size_t, library=_held)
 _clone = _raw(_u64, _ptr, _ptr, _ptr, _u64, library=_held)
+_clone_function = _prototype(_libc, "clone", _ptr, _ptr, _int, _ptr, _ptr)
+_pause = ctypes.cast(_libc.pause, _ptr)
 _prctl = _prototype(_libc, "prctl", _int, *([ctypes.c_ulong] * 4))
 _setns = _prototype(_libc, "setns", _int, _int)
 _unshare = _prototype(_libc, "unshare", _int)
@@ -256,6 +260,29 @@ def clone3(flags: int = 0, *, cgroup: int = -1, exit_signal: int = 17) -> tuple[
     if pid < 0:
         raise OSError(number, f"clone3: {os.strerror(number)}")
     return pid, pidfd.value
+
+
+class Parked:
+    """A process that does nothing but hold new namespaces (`flags`) until `end`.
+
+    It shares our memory and waits in pause(2) on a small stack of its own, so making it costs
+    a tenth of a fork; it runs no Python.  Sources: clone(2), CLONE_VM.
+    """
+
+    def __init__(self, flags: int) -> None:
+        self._stack = ctypes.create_string_buffer(_STACK)
+        top = (ctypes.addressof(self._stack) + _STACK) & ~0xF
+        pidfd = ctypes.c_int(-1)
+        flags |= _CLONE_VM | _CLONE_PIDFD | signal.SIGCHLD
+        where = ctypes.addressof(pidfd)
+        self.pid = _checked(_clone_function(_pause, top, flags, None, where), "clone")
+        self._pidfd = pidfd.value
+
+    def end(self) -> None:
+        """Kill and reap it; only then is its stack let go."""
+        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        os.close(self._pidfd)
 
 
 def setns(fd: int, flags: int = 0) -> None:

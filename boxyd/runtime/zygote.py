@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
 _MFD_EXEC = 0x10
@@ -50,9 +51,12 @@ def run_sealed(arguments: list[str]) -> None:
 
 
 def main(link: socket.socket) -> None:
-    """Fork a shim for each launch message, until the daemon closes the connection."""
-    import json
+    """Keep one spare shim ready, until the daemon closes the connection.
 
+    A fork and the first touch of each page are most of what a shim costs (some milliseconds),
+    so that is paid before the launch is asked for: the spare itself waits for the next launch
+    message, and its taking one is the zygote's sign to fork another.
+    """
     from boxyd.runtime import report, shim
     from boxyd.runtime import syscalls as sys_
 
@@ -61,32 +65,59 @@ def main(link: socket.socket) -> None:
     sys_.set_title("boxy-zygote")
     for number in shim.IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    shim.warm_up()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever ends is reaped by the kernel
     gc.collect()
     gc.freeze()
-    link.send(b"ready")
-    while True:
-        message, fds = report.receive(link)
-        if not message:
-            return
-        try:
-            request = json.loads(message)
-            pid = os.fork()
-        except (ValueError, OSError) as error:
-            _refuse(fds, error)
-            continue
+    gc.disable()
+    report.send(link, b"ready")
+    while not _ended(link):
+        ours, theirs = os.pipe()
+        pid = _fork()
         if pid == 0:
-            link.close()
-            shim.main(request, socket.socket(fileno=fds[0]), fds[1:])
-        for fd in fds:
-            os.close(fd)
+            os.close(ours)
+            _spare(link, theirs)
+        os.close(theirs)
+        while pid > 0 and os.read(ours, 16) not in {b"", b"taken"}:
+            continue
+        os.close(ours)
 
 
-def _refuse(fds: list[int], error: Exception) -> None:
-    """No shim can be made: whoever waits on the other end hears of it by the closed end."""
-    os.write(2, f"boxy-zygote: no shim could be forked: {error}\n".encode())
-    for fd in fds:
-        os.close(fd)
+def _spare(link: socket.socket, zygote: int) -> None:
+    """A shim that waits for its box; it dies with the zygote until it has one."""
+    from boxyd.runtime import report, shim
+    from boxyd.runtime import syscalls as sys_
+
+    sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
+    shim.settle()
+    message, fds = report.receive(link)
+    if not message:
+        os._exit(0)
+    sys_.prctl(sys_.PR_SET_PDEATHSIG, 0)
+    link.close()
+    os.write(zygote, b"taken")
+    os.close(zygote)
+    shim.main(message, fds)
+
+
+def _ended(link: socket.socket) -> bool:
+    """Whether the daemon has closed the connection."""
+    try:
+        return not link.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _fork() -> int:
+    """fork(2); -1 after a pause when there is no room for another process."""
+    try:
+        return os.fork()
+    except OSError as error:
+        os.write(2, f"boxy-zygote: no shim could be forked: {error}\n".encode())
+        time.sleep(0.2)
+        return -1
 
 
 if __name__ == "__main__":

@@ -48,11 +48,26 @@ class Overlay(Step):
     def _make_folders(self) -> None:
         """The writable layer's top is the root of the box: it looks as the image's does."""
         os.makedirs(self.work, mode=0o700, exist_ok=True)
+        self._forget_volatile()
         if not os.path.isdir(self.upper):
             like = os.stat(self.lowers[-1])
             os.mkdir(self.upper, 0o700)
             os.chown(self.upper, like.st_uid, like.st_gid)
             os.chmod(self.upper, stat.S_IMODE(like.st_mode))
+
+    def _forget_volatile(self) -> None:
+        """Remove the mark of an earlier volatile mount, which would forbid another one: it
+        warns of a crash of the host, after which these boxes are not started again."""
+        mark = self.work + "/work/incompat"
+        for remove, path in (
+            (os.unlink, mark + "/volatile/dirty"),
+            (os.rmdir, mark + "/volatile"),
+            (os.rmdir, mark),
+        ):
+            try:
+                remove(path)
+            except OSError:
+                continue
 
     def apply(self, inside: Inside) -> None:
         """Attach it, seen by this mount namespace alone."""
