@@ -68,7 +68,7 @@ _CALLS = {
 
 
 def version(release: str) -> tuple[int, int]:
-    """ "6.18.44-fc" -> (6, 18); (0, 0) for what is no version."""
+    """(6, 18) from "6.18.44-fc"; (0, 0) for what is no version."""
     parts = release.split(".")
     numbers = ["".join(c for c in part.partition("-")[0] if c.isdigit()) for part in parts[:2]]
     if len(numbers) < 2 or not all(numbers):
@@ -95,7 +95,7 @@ def probe(proc: str = "/proc") -> HostFacts:
         id_maps=id_maps,
         fd_layers=kernel >= FD_LAYERS,
         seccomp=filters,
-        namespaces=namespaces,
+        namespaces=tuple(namespaces),
         nofile=NOFILE if nofile == resource.RLIM_INFINITY else min(nofile, NOFILE),
     )
 

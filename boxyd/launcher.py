@@ -107,7 +107,7 @@ class ShimLink:
 
     # -------------------------------------------------------------- requests
 
-    async def attach(
+    async def attach(  # noqa: PLR0913 - a connection is described by as much
         self, fd: int, preamble: bytes = b"", *, stdin: bool, replay: bool, rows: int = 0,
         cols: int = 0, session: str = "main", owner: bool = False, early: bytes = b"",
     ) -> None:  # fmt: skip
@@ -125,7 +125,7 @@ class ShimLink:
         wanted["env"] = spec.get("env") or {}
         wanted |= {"tty": bool(spec.get("tty")), "stdin": bool(spec.get("stdin"))}
         wanted |= {"rows": rows or spec.get("rows", 24), "cols": cols or spec.get("cols", 80)}
-        visit = _visit(preamble, True, wanted["stdin"], False, (rows, cols), early)
+        visit = _visit(preamble, True, bool(spec.get("stdin")), False, (rows, cols), early)
         request = {"op": "exec", "spec": wanted, **visit}
         answer = await self._ask(request, [] if fd is None else [fd])
         return str(answer["session"])
@@ -289,11 +289,16 @@ async def send_packet(
 async def _writable(sock: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
-    loop.add_writer(sock.fileno(), lambda: ready.done() or ready.set_result(None))
+    loop.add_writer(sock.fileno(), _settle, ready)
     try:
         await ready
     finally:
         loop.remove_writer(sock.fileno())
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _connect(paths: Paths, box_id: str) -> socket.socket:

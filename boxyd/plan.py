@@ -63,13 +63,13 @@ class CgroupPlan(Protocol):
 class NoCgroup(NamedTuple):
     """A plan for no cgroup at all."""
 
-    tasks: list[str] = []
-    procs: list[str] = []
-    into: str = ""
-    oom: str = ""
+    tasks: list[str]
+    procs: list[str]
+    into: str
+    oom: str
 
 
-EMPTY_CGROUP: CgroupPlan = NoCgroup()
+EMPTY_CGROUP: CgroupPlan = NoCgroup([], [], "", "")
 
 
 def build(

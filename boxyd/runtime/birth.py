@@ -140,9 +140,7 @@ def start(
     lent: list[int] = []
     try:
         if not plan["terminal"]:
-            lent, (running.stdin, running.stdout, running.stderr) = pipes(
-                plan["stdin"], host.base
-            )
+            lent, (running.stdin, running.stdout, running.stderr) = pipes(plan["stdin"], host.base)
         tasks = cgroup.open_tasks()
         host.kept += tasks
         birth = init.Birth(theirs, steps, lent, tasks)
@@ -308,13 +306,18 @@ def pid_of(pidfd: int) -> int:
     return -1
 
 
+def kill(pidfd: int) -> None:
+    """SIGKILL, unless the process has ended already."""
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
 def _undo(running: Running) -> None:
     if running.pidfd >= 0:
-        try:
-            signal.pidfd_send_signal(running.pidfd, signal.SIGKILL)
-            os.waitid(os.P_PIDFD, running.pidfd, os.WEXITED)
-        except (ProcessLookupError, ChildProcessError):
-            pass
+        kill(running.pidfd)
+        os.waitid(os.P_PIDFD, running.pidfd, os.WEXITED)
     running.close()
 
 

@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
         poller: Poller
 
-        def history(self) -> list[bytes]: ...
-        def received(self, client: Client, kind: int, payload: bytes) -> None: ...
-        def finished_input(self, client: Client) -> None: ...
-        def drained(self, client: Client) -> None: ...
-        def gone(self, client: Client) -> None: ...
+        def history(self) -> list[bytes]: ...  # noqa: D102
+        def received(self, client: Client, kind: int, payload: bytes) -> None: ...  # noqa: D102
+        def finished_input(self, client: Client) -> None: ...  # noqa: D102
+        def drained(self, client: Client) -> None: ...  # noqa: D102
+        def gone(self, client: Client) -> None: ...  # noqa: D102
 
 
 VIEWER_LIMIT = 1 << 20

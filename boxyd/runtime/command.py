@@ -79,9 +79,7 @@ def execute(args: list[str], env: dict[str, str], before: Callable[[], None]) ->
         try:
             os.execve(path, args, env)
         except OSError as error:
-            if error.errno not in {errno.ENOENT, errno.ENOTDIR}:
-                refused = refused or error
-            elif os.path.lexists(path):
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR} or os.path.lexists(path):
                 refused = refused or error
     raise _why_not(name, refused)
 

@@ -97,7 +97,7 @@ class Link:
         try:
             request = json.loads(packet)
             if not isinstance(request, dict):
-                raise ValueError("not an object")  # noqa: TRY301, TRY004
+                raise ValueError("not an object")
         except ValueError:
             drop_fds(fds)
             self.fail({}, InvalidRequest("a control packet was not a JSON object"))
@@ -148,10 +148,8 @@ def peer_is_root(sock: socket.socket) -> bool:
 
 def listen(path: str) -> socket.socket:
     """A listening control socket at `path`, for root alone; an old one is replaced."""
-    try:
+    if os.path.lexists(path):
         os.unlink(path)
-    except FileNotFoundError:
-        pass
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     before = os.umask(0o177)
     folder = -1

@@ -201,7 +201,7 @@ def _stay_as_reaper(sync: socket.socket, *, terminal: bool) -> None:
     _reap(child, signals)
 
 
-def _reap(child: int, signals: set[int]) -> NoReturn:
+def _reap(child: int, signals: set[signal.Signals]) -> NoReturn:
     """Until the command ends: its status is ours."""
     while True:
         number = signal.sigwaitinfo(signals).si_signo

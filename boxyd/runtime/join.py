@@ -89,10 +89,7 @@ class Joining:
 
     def _reap_joiner(self) -> None:
         if self._joiner >= 0:
-            try:
-                signal.pidfd_send_signal(self._joiner, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+            birth.kill(self._joiner)
             os.waitid(os.P_PIDFD, self._joiner, os.WEXITED)
             os.close(self._joiner)
             self._joiner = -1

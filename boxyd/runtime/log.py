@@ -91,11 +91,14 @@ class Log:
             except OSError:
                 continue
         if self._keep < 1:
-            try:
-                os.unlink(self._path)
-            except OSError:
-                pass
+            self._remove()
         self._open()
+
+    def _remove(self) -> None:
+        try:
+            os.unlink(self._path)
+        except OSError:
+            return
 
     def _close(self) -> None:
         if self._fd >= 0:

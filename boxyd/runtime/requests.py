@@ -6,7 +6,6 @@ would end with it.
 
 from __future__ import annotations
 
-
 from boxy_core.errors import InvalidRequest
 
 TYPE_CHECKING = False

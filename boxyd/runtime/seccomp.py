@@ -46,7 +46,7 @@ class ProfileError(Exception):
 class Test(NamedTuple):
     """One comparison of a 64-bit argument: `argument & mask` `op` `value`."""
 
-    index: int
+    argument: int
     op: str
     value: int
     mask: int
@@ -247,7 +247,7 @@ def _rule(rule: Rule) -> list[Instruction]:
 
 def _compare(test: Test) -> list[Instruction]:
     """Compare 64 bits by halves, the high one first (little-endian: it is the later word)."""
-    at = 16 + 8 * test.index
+    at = 16 + 8 * test.argument
     high, low = test.value >> 32, test.value & 0xFFFFFFFF
     head = _load(at + 4, test.mask >> 32)
     tail = _load(at, test.mask & 0xFFFFFFFF)

@@ -47,6 +47,18 @@ class Outcome:
         self.status = 128 + self.signal if self.signal else info.si_status
 
 
+class Nature:
+    """What kind of session: the first `size` of its terminal, whether clients may type, bytes
+    of history, and the log if it has one."""
+
+    __slots__ = ("log", "ring", "size", "takes_input")
+
+    def __init__(
+        self, size: tuple[int, int], takes_input: bool, ring: int, log: Log | None
+    ) -> None:
+        self.size, self.takes_input, self.ring, self.log = size, takes_input, ring, log
+
+
 class Session:
     """One running command.
 
@@ -59,20 +71,17 @@ class Session:
         name: str,
         running: Running,
         poller: Poller,
+        nature: Nature,
         *,
-        size: tuple[int, int],
-        takes_input: bool,
-        ring: int,
-        log: Log | None,
         on_end: Callable[[Session, Outcome], None],
         on_change: Callable[[Session], None],
     ) -> None:
         self.name, self.running, self.poller = name, running, poller
-        self.rows, self.cols = size
+        self.rows, self.cols = nature.size
         self.clients: list[Client] = []
         self.outcome: Outcome | None = None
-        self._takes_input = takes_input
-        self._ring, self._log = Ring(ring), log
+        self._takes_input = nature.takes_input
+        self._ring, self._log = Ring(nature.ring), nature.log
         self._on_end, self._on_change = on_end, on_change
         self._outputs = {running.stdout: frames.STDOUT}
         if not running.terminal:
@@ -131,7 +140,7 @@ class Session:
             self._follow_active()
             self._tell_viewers()
 
-    def drained(self, client: Client) -> None:  # noqa: ARG002
+    def drained(self, client: Client) -> None:
         """The owner's queue has room again: read on."""
         for fd in self._outputs:
             if not self.poller.watches(fd):

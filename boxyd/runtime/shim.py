@@ -25,7 +25,7 @@ from boxyd.runtime.join import Joining
 from boxyd.runtime.log import Log
 from boxyd.runtime.poller import IN, Poller
 from boxyd.runtime.requests import Visit, exec_spec, size
-from boxyd.runtime.session import Outcome, Session
+from boxyd.runtime.session import Nature, Outcome, Session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,19 +77,17 @@ class Shim:
         except BaseException:
             self._conceal()
             raise
-        self._sessions[MAIN] = self._session(
-            MAIN, running, self.plan, self._log
-        )
+        self._sessions[MAIN] = self._session(MAIN, running, self.plan, self._log)
         return running
 
     def _session(
         self, name: str, running: Running, wanted: dict[str, Any], log: Log | None
     ) -> Session:
+        size = wanted["rows"], wanted["cols"]
+        nature = Nature(size, bool(wanted["stdin"]), self.plan["ring"], log)
         return Session(
-            name, running, self._poller, size=(wanted["rows"], wanted["cols"]),
-            takes_input=bool(wanted["stdin"]), ring=self.plan["ring"], log=log,
-            on_end=self._on_end, on_change=self._on_change,
-        )  # fmt: skip
+            name, running, self._poller, nature, on_end=self._on_end, on_change=self._on_change
+        )
 
     def _announce(self, running: Running) -> None:
         """Be found: the control socket and `shim.json`, while the box is being made."""
@@ -198,9 +196,7 @@ class Shim:
         fd = joining.talk.sync.fileno()
         self._poller.add(fd, IN, lambda _: self._on_joining(joining, done))
 
-    def _on_joining(
-        self, joining: Joining, done: Callable[[Running | BoxyError], None]
-    ) -> None:
+    def _on_joining(self, joining: Joining, done: Callable[[Running | BoxyError], None]) -> None:
         try:
             joining.talk.hear()
         except BlockingIOError:

@@ -128,9 +128,7 @@ def overlay_by_path(lowers: list[str], upper: str, work: str, userns: int, volat
     return array.array("i", passed[0][2][:4])[0]
 
 
-def _overlay_on_stage(
-    lowers: list[str], upper: str, work: str, userns: int, volatile: bool
-) -> int:
+def _overlay_on_stage(lowers: list[str], upper: str, work: str, userns: int, volatile: bool) -> int:
     """In a mount namespace of our own: stand the layers on a tmpfs, name them by path."""
     layers = [_layer(path, userns) for path in reversed(lowers)]
     box, _, _ = _writable(upper, work, userns)
@@ -157,7 +155,13 @@ def dev(base: int) -> int:
     """A small tmpfs with the device nodes and links of a minimal /dev, owned by `base`."""
     context = sys_.fsopen("tmpfs")
     try:
-        owner = {"source": "tmpfs", "mode": "755", "size": "65536k", "uid": str(base), "gid": str(base)}
+        owner = {
+            "source": "tmpfs",
+            "mode": "755",
+            "size": "65536k",
+            "uid": str(base),
+            "gid": str(base),
+        }
         for key, value in owner.items():
             sys_.fsconfig(context, sys_.FSCONFIG_SET_STRING, key, value)
         sys_.fsconfig(context, sys_.FSCONFIG_CMD_CREATE)

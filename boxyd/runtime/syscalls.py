@@ -6,6 +6,8 @@ call's name and, where there is one, the path it was about.  `clone3` may only b
 single-threaded process.
 """
 
+# ruff: noqa: D402 - the first line names the man page, which is named as the function is
+
 from __future__ import annotations
 
 import ctypes
@@ -138,7 +140,7 @@ def _checked(result: int, call: str, about: str = "") -> int:
 
 
 def open_tree(path: str, *, directory: int = AT_FDCWD, recursive: bool = False) -> int:
-    """open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount at `path`, as an fd.
+    """A detached copy of the mount at `path`, as an fd: open_tree(2).
 
     With an empty `path`, the mount that the fd `directory` stands on.
     """
@@ -152,7 +154,8 @@ def open_tree(path: str, *, directory: int = AT_FDCWD, recursive: bool = False) 
 def mount_setattr(
     mount: int, *, add: int = 0, private: bool = False, userns: int = -1, recursive: bool = False
 ) -> None:
-    """mount_setattr(2) on the mount that the fd stands on; `userns` >= 0 maps its ids by it."""
+    """Change the mount that the fd stands on, its ids mapped by the fd `userns` if >= 0:
+    mount_setattr(2)."""
     if userns >= 0:
         add |= MOUNT_ATTR_IDMAP
     change = struct.pack("=QQQQ", add, 0, MS_PRIVATE if private else 0, max(userns, 0))
@@ -162,19 +165,21 @@ def mount_setattr(
 
 
 def move_mount(mount: int, path: str, *, directory: int = AT_FDCWD) -> None:
-    """move_mount(2): attach a detached mount at `path`, or on the fd `directory` if it is ""."""
+    """Attach a detached mount at `path`, or on the fd `directory` if that is "": move_mount(2)."""
     flags = 0x4 | (0 if path else 0x40)  # MOVE_MOUNT_F_EMPTY_PATH, MOVE_MOUNT_T_EMPTY_PATH
     result = _move_mount(_NR["move_mount"], mount, b"", directory, os.fsencode(path), flags)
     _checked(result, "move_mount", path)
 
 
 def fsopen(kind: str) -> int:
-    """fsopen(2): a context in which a file system of this kind is configured."""
+    """A context in which a file system of this kind is configured: fsopen(2)."""
     return _checked(_fsopen(_NR["fsopen"], kind.encode(), 1), "fsopen", kind)
 
 
-def fsconfig(context: int, command: int, key: str = "", value: str | None = None, fd: int = 0) -> None:
-    """fsconfig(2); the error bears the kernel's own words about what it did not like."""
+def fsconfig(
+    context: int, command: int, key: str = "", value: str | None = None, fd: int = 0
+) -> None:
+    """Set an option or create: fsconfig(2); an error bears the kernel's own words about it."""
     text = None if value is None else os.fsencode(value)
     name = os.fsencode(key) if key else None
     if _fsconfig(_NR["fsconfig"], context, command, name, text, fd) >= 0:
@@ -196,7 +201,7 @@ def _kernel_words(context: int) -> str:
 
 
 def fsmount(context: int, attributes: int = 0) -> int:
-    """fsmount(2): the configured file system as a detached mount."""
+    """The configured file system as a detached mount: fsmount(2)."""
     return _checked(_fsmount(_NR["fsmount"], context, 1, attributes), "fsmount")
 
 
@@ -206,7 +211,7 @@ def make_private(path: str) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
-    """mount(2), for kernels and places where the newer calls do not do."""
+    """The old mount(2), for places where the newer calls do not do."""
     words = (os.fsencode(word) for word in (source, target, kind))
     _checked(_mount(*words, flags, os.fsencode(options)), "mount", target)
 
@@ -217,12 +222,12 @@ def umount(path: str, flags: int = MNT_DETACH) -> None:
 
 
 def pivot_root(new: str, old: str) -> None:
-    """pivot_root(2)."""
+    """Swap the root file system: pivot_root(2)."""
     _checked(_pivot_root(_NR["pivot_root"], new.encode(), old.encode()), "pivot_root", new)
 
 
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
-    """openat2(2); `resolve` is RESOLVE_* flags."""
+    """Open by a path that may only go where RESOLVE_* flags let it: openat2(2)."""
     how = ctypes.create_string_buffer(struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve), 24)
     result = _openat2(_NR["openat2"], directory, os.fsencode(path), how, 24)
     return _checked(result, "openat2", path)
@@ -232,7 +237,7 @@ def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) 
 
 
 def clone3(flags: int = 0, *, cgroup: int = -1, exit_signal: int = 17) -> tuple[int, int]:
-    """clone3(2) used as fork: (pid, pidfd); in the child (0, -1).
+    """Fork with flags: (pid, pidfd), in the child (0, -1): clone3(2).
 
     `cgroup` >= 0 is a v2 cgroup's folder in which the child is born.  With CLONE_PARENT the
     exit signal must be 0.  Where a sandbox around us hides clone3, clone(2) stands in.
@@ -286,17 +291,17 @@ class Parked:
 
 
 def setns(fd: int, flags: int = 0) -> None:
-    """setns(2); with a pidfd, all the namespaces of `flags` at once."""
+    """Enter namespaces; with a pidfd, all those of `flags` at once: setns(2)."""
     _checked(_setns(fd, flags), "setns")
 
 
 def unshare(flags: int) -> None:
-    """unshare(2)."""
+    """Leave namespaces for new ones: unshare(2)."""
     _checked(_unshare(flags), "unshare")
 
 
 def prctl(option: int, second: int = 0, third: int = 0) -> int:
-    """prctl(2)."""
+    """Set something about this process: prctl(2)."""
     return _checked(_prctl(option, second, third, 0, 0), f"prctl {option}")
 
 
@@ -345,7 +350,7 @@ def join_session_keyring() -> None:
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
-    """capset(2) on this process, each set a bit mask."""
+    """Set this process's capabilities, each set a bit mask: capset(2)."""
     low, high = 0xFFFF_FFFF, 32
     sets = (effective, permitted, inheritable)
     header = ctypes.create_string_buffer(struct.pack("=Ii", 0x2008_0522, 0), 8)

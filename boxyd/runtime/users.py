@@ -26,7 +26,10 @@ class User:
         self.uid, self.gid, self.groups, self.home = uid, gid, groups, home
 
 
-def resolve(text: str, passwd: str = "/etc/passwd", group: str = "/etc/group") -> User:
+PASSWD, GROUP = "/etc/passwd", "/etc/group"
+
+
+def resolve(text: str, passwd: str = PASSWD, group: str = GROUP) -> User:
     """The user that "", "name", "uid", "name:group" or "uid:gid" means.
 
     With an explicit group there are no supplementary ones, as in Docker.  Raises

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar, Self, dataclass_transform
 else:
 
-    def dataclass_transform(**_: object):  # noqa: ANN201, D103
+    def dataclass_transform(**_: object):  # noqa: D103
         return lambda cls: cls
 
 
@@ -66,9 +66,7 @@ class Inside:
         self.devices: dict[str, int] = {}
         self.home = ""
 
-    def attach(
-        self, mount: int, path: str, *, folder: bool = True, resolve: int = IN_ROOT
-    ) -> None:
+    def attach(self, mount: int, path: str, *, folder: bool = True, resolve: int = IN_ROOT) -> None:
         """Put the detached mount `mount` at `path` in the box; closes it."""
         target = self.target(path, folder=folder, resolve=resolve)
         try:

@@ -71,7 +71,9 @@ class Devpts(Step):
     def apply(self, inside: Inside) -> None:
         """Mount it."""
         flags = sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NOEXEC
-        mount = new_filesystem("devpts", flags, newinstance=None, ptmxmode="0666", mode="0620", gid="5")
+        mount = new_filesystem(
+            "devpts", flags, newinstance=None, ptmxmode="0666", mode="0620", gid="5"
+        )
         inside.attach_own(mount, "/dev/pts")
 
 
@@ -169,7 +171,9 @@ class Mask(Step):
 
     def describe(self) -> str:
         """One line for a learner."""
-        return f"hide {len(self.paths)} places that tell of the host: {', '.join(self.paths[:3])} ..."
+        return (
+            f"hide {len(self.paths)} places that tell of the host: {', '.join(self.paths[:3])} ..."
+        )
 
     def apply(self, inside: Inside) -> None:
         """Cover each: a folder by an empty one, a file by the box's null device.
@@ -239,7 +243,7 @@ class Hostname(Step):
         """One line for a learner."""
         return f"name the machine {self.name} (in a UTS namespace of its own)"
 
-    def apply(self, inside: Inside) -> None:  # noqa: ARG002
+    def apply(self, inside: Inside) -> None:
         """sethostname(2)."""
         sys_.set_hostname(self.name)
 
@@ -253,7 +257,7 @@ class Loopback(Step):
         """One line for a learner."""
         return "bring up the loopback of a network that has nothing else"
 
-    def apply(self, inside: Inside) -> None:  # noqa: ARG002
+    def apply(self, inside: Inside) -> None:
         """Set IFF_UP (netdevice(7))."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, struct.pack("16sh14x", b"lo", 0))

@@ -30,7 +30,7 @@ class Keyring(Step):
         """One line for a learner."""
         return "start with an empty keyring"
 
-    def apply(self, inside: Inside) -> None:  # noqa: ARG002
+    def apply(self, inside: Inside) -> None:
         """keyctl(2)."""
         try:
             sys_.join_session_keyring()
@@ -54,7 +54,7 @@ class Capabilities(Step):
             self.keep
         )
 
-    def apply(self, inside: Inside) -> None:  # noqa: ARG002
+    def apply(self, inside: Inside) -> None:
         """Bounding set first, while CAP_SETPCAP is still there; SETUID and SETGID stay for
         `user`, which is why the rest is dropped there (capabilities(7))."""
         mask = capabilities.mask(self.keep)
@@ -101,7 +101,7 @@ class NoNewPrivs(Step):
         """One line for a learner."""
         return "let no program gain powers by being started (no_new_privs)"
 
-    def apply(self, inside: Inside) -> None:  # noqa: ARG002
+    def apply(self, inside: Inside) -> None:
         """prctl(2)."""
         sys_.prctl(sys_.PR_SET_NO_NEW_PRIVS, 1)
 
@@ -124,7 +124,7 @@ class Seccomp(Step):
         name = os.path.basename(self.profile)
         return f"refuse the system calls that the profile {name} does not list (seccomp)"
 
-    def prepare(self, host: Host) -> None:  # noqa: ARG002
+    def prepare(self, host: Host) -> None:
         """Read the program."""
         fd = os.open(self.program, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -132,6 +132,6 @@ class Seccomp(Step):
         finally:
             os.close(fd)
 
-    def apply(self, inside: Inside) -> None:  # noqa: ARG002
+    def apply(self, inside: Inside) -> None:
         """seccomp(2); needs no_new_privs, which the plan sets before."""
         sys_.seccomp_load(self._code)
