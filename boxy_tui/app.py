@@ -7,7 +7,6 @@ imported late.  The console decides nothing: leaving it, or killing it, leaves e
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -24,6 +23,7 @@ from boxy_core.client.aio import Client
 from boxy_core.errors import BoxyError
 from boxy_core.models import ALIVE, Box, Image
 from boxy_core.paths import default_paths
+from boxy_tui import driver
 from boxy_tui.deeds import PAST, Deeds
 from boxy_tui.feed import Feed
 from boxy_tui.format import plain
@@ -328,7 +328,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """`boxy-tui`; the exit status."""
     arguments = parse(argv)
     paths = default_paths(socket=arguments.socket, run=arguments.run)
-    os.environ.setdefault("TEXTUAL_FPS", "120")
     if arguments.screenshot:
         from boxy_tui.screenshot import take
 
@@ -336,6 +335,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("boxy-tui: needs a terminal; `boxy ps` lists boxes without one.", file=sys.stderr)  # noqa: T201
         return 1
+    driver.install()
     words = BoxyApp(paths.socket).run()
     if words:
         print(f"boxy: {words}")  # noqa: T201

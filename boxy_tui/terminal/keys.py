@@ -221,7 +221,9 @@ def _other_key(base: str, modifiers: int, character: str | None, level: int) -> 
         return None
     if code is None:
         char = _base_character(base)
-        if not char or not modifiers & ~SHIFT:
+        # Alt alone keeps its old form, ESC and the key: the outer terminal says alt also for
+        # ESC with a key close behind, which a program has to be able to take apart again.
+        if not char or not modifiers & ~(SHIFT | ALT):
             return None
         if level == 1 and (not modifiers & CTRL or char.isalpha() or char in _CONTROL):
             return None

@@ -167,7 +167,9 @@ def test_kitty_reports_all_keys_with_their_text(key: str, character: str, sent: 
     ("level", "key", "sent"),
     [
         (2, "ctrl+a", b"\x1b[27;5;97~"),
-        (2, "alt+x", b"\x1b[27;3;120~"),
+        (2, "alt+x", b"\x1bx"),
+        (2, "alt+colon", b"\x1b:"),
+        (2, "ctrl+alt+x", b"\x1b[27;7;120~"),
         (2, "ctrl+enter", b"\x1b[27;5;13~"),
         (2, "shift+enter", b"\x1b[27;2;13~"),
         (2, "shift+tab", b"\x1b[Z"),

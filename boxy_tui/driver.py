@@ -1,0 +1,32 @@
+"""What the user types, with no key lost: Textual's input parser, mended in one place.
+
+Constraint: panes pass keys on to programs, so `ESC` followed at once by another key has to arrive
+as alt and that key, whatever the key.  Textual (up to 8.2 at least) keeps alt only for keys
+whose name is one character: of `ESC :` it reports a bare `:`, and vim never leaves insert mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from textual import events
+from textual._xterm_parser import XTermParser
+from textual.drivers import linux_driver
+
+
+class Parser(XTermParser):
+    """Textual's parser, which keeps alt for every key."""
+
+    def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
+        for event in super()._sequence_to_key_events(sequence, alt=alt):
+            if alt and "alt+" not in event.key:
+                yield events.Key(f"alt+{event.key}", event.character)
+            else:
+                yield event
+
+
+def install() -> None:
+    """Have Textual's driver for Linux use `Parser`."""
+    module: Any = linux_driver
+    module.XTermParser = Parser
