@@ -205,9 +205,9 @@ def _sorted(mounts: list[Mount]) -> list[Mount]:
 
 def check_target(target: str) -> None:
     """Raises InvalidRequest for a place where nothing may be mounted."""
-    clean = os.path.normpath("/" + target)
+    clean = os.path.normpath("/" + target.lstrip("/"))  # "//x" would keep both
     taken = [p for p in RESERVED if clean == p or clean.startswith(p + "/")]
-    if clean in {"/", "//", "/dev"} or taken:
+    if clean in {"/", "/dev"} or taken:
         raise InvalidRequest(
             f"nothing can be mounted at {target}",
             hint="that place belongs to the box itself: choose another target",

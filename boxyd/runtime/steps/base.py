@@ -8,6 +8,7 @@ that fork hands down; no path of the host is opened from inside.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -83,6 +84,23 @@ class Inside:
         fd = self.open(path, PLAIN)
         self.devices[path] = os.fstat(fd).st_dev
         os.close(fd)
+
+    def attach_users(self, mount: int, path: str, *, folder: bool) -> None:
+        """Put what the user asked for at `path`, unless the image led that into /proc or /sys.
+
+        A link in the image may point there; covering parts of them would fool the kernel's
+        own tools, and ours (CVE-2019-19921).
+        """
+        target = self.target(path, folder=folder)
+        try:
+            if os.fstat(target).st_dev in {self.devices.get("/proc"), self.devices.get("/sys")}:
+                raise OSError(errno.EPERM, "the image leads it into /proc or /sys", path)
+            sys_.move_mount(mount, "", directory=target)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from None
+        finally:
+            os.close(target)
+            os.close(mount)
 
     def open(self, path: str, resolve: int = IN_ROOT) -> int:
         """An O_PATH fd of `path` in the box; links never lead out of it (openat2(2))."""

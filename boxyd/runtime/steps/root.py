@@ -147,7 +147,7 @@ class Bind(Step):
     def apply(self, inside: Inside) -> None:
         """Attach it; the target is looked up inside the box's root only."""
         if self._mount >= 0:
-            inside.attach(os.dup(self._mount), self.target, folder=self._folder)
+            inside.attach_users(os.dup(self._mount), self.target, folder=self._folder)
 
 
 class File(Step):
@@ -183,7 +183,7 @@ class File(Step):
 
     def apply(self, inside: Inside) -> None:
         """Attach it."""
-        inside.attach(os.dup(self._mount), self.target, folder=False)
+        inside.attach_users(os.dup(self._mount), self.target, folder=False)
 
 
 class Tmpfs(Step):
