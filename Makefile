@@ -86,12 +86,12 @@ unit: $(TESTABLE) ## the pure tests, in seconds
 	$(BIN)/python -m pytest tests/unit -q
 
 test-cgroup2: $(TESTABLE) ## the cgroup tests in a virtual machine with cgroup v2 alone
-	@if [ ! -x scripts/test-cgroup2 ]; then echo "boxy: scripts/test-cgroup2 is not part of this checkout, so the cgroup v2 tests cannot run." >&2; exit 1; fi
-	scripts/test-cgroup2
+	VENV='$(VENV)' scripts/test-cgroup2
 
 bench: $(COMPILED) ## measure Boxy beside its peers
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.lifecycle
+	$(BIN)/python -m benchmarks.stats
 
 # ------------------------------------------------------------------ the system
 

@@ -1,14 +1,16 @@
 #!/bin/bash
 # cgroup2_vm.sh [--memory MIB] [--timeout S] [--writable DIR]... COMMAND...
 #
-# Runs a command as root in a throw-away virtual machine whose cgroups are version 2 alone, in
-# the current directory, and exits with its status (125: the machine did not start; 124: it ran
-# past the time-out).  stdout and stderr come out merged.
+# Runs a command (one word for the shell, or a program and its arguments) as root in a throw-away
+# virtual machine whose cgroups are version 2 alone, in the current directory, and exits with its
+# status (125: the machine did not start; 124: it ran past the time-out).  stdout and stderr come
+# out merged.
 #
 # The machine is User Mode Linux, a kernel that runs as an ordinary process: no KVM is needed.
 # Debian's user-mode-linux, kmod and e2fsprogs are.  Its root is this machine's own file system
 # below a layer of memory, so that what it writes is thrown away; only the folders that
-# --writable names are really written.  /scratch is an ext4 disk.  There is no network.
+# --writable names are really written.  /scratch, also TMPDIR, is an ext4 disk: idmapped mounts
+# and overlays need one.  There is no network.
 set -u
 memory=1024 limit=900 writable=()
 while [ $# -gt 0 ]; do
@@ -36,7 +38,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT TERM
 
-printf '%s\n' "$*" >"$exchange/command"
+if [ $# = 1 ]; then printf '%s\n' "$1"; else printf '%q ' "$@"; fi >"$exchange/command"
 printf '%s\n' "$PWD" >"$exchange/folder"
 printf '%s\n' ${writable[@]+"${writable[@]}"} >"$exchange/writable"
 export -p | grep -vE '^declare -x (PWD|OLDPWD|SHLVL|_|TMPDIR)=' >"$exchange/environment"
@@ -94,7 +96,7 @@ hostname boxy-vm
 stty -F /dev/ttyS0 raw -echo
 (
     . "$exchange/environment"
-    export HOME=/root TMPDIR=/tmp BOXY_TEST_VM=cgroup2
+    export HOME=/root TMPDIR=/scratch BOXY_TEST_VM=cgroup2
     cd "$(cat "$exchange/folder")" && exec setsid bash "$exchange/command" </dev/null >/dev/ttyS0 2>&1
 )
 echo $? >"$exchange/status"
