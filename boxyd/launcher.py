@@ -56,7 +56,7 @@ class ShimLink:
         self.pid = self.shim_pid = 0
         self.started = 0.0
         self.notices: list[str] = []
-        self._sock, self._paths, self._box_id = sock, paths, box_id
+        self._sock, self._paths, self.box_id = sock, paths, box_id
         self._loop = asyncio.get_running_loop()
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
@@ -113,7 +113,7 @@ class ShimLink:
     ) -> None:  # fmt: skip
         """Hand a client's connection to a session.  Raises NotFound."""
         visit = _visit(preamble, owner, stdin, replay, (rows, cols), early)
-        await self._ask({"op": "attach", "session": session, **visit}, [fd])
+        await self.ask({"op": "attach", "session": session, **visit}, [fd])
 
     async def exec(
         self, spec: dict[str, Any], fd: int | None = None, preamble: bytes = b"", *,
@@ -127,29 +127,29 @@ class ShimLink:
         wanted |= {"rows": rows or spec.get("rows", 24), "cols": cols or spec.get("cols", 80)}
         visit = _visit(preamble, True, bool(spec.get("stdin")), False, (rows, cols), early)
         request = {"op": "exec", "spec": wanted, **visit}
-        answer = await self._ask(request, [] if fd is None else [fd])
+        answer = await self.ask(request, [] if fd is None else [fd])
         return str(answer["session"])
 
     async def signal(self, number: int, session: str = "main") -> None:
         """Send a session's command a signal.  Raises NotFound, InvalidRequest."""
-        await self._ask({"op": "signal", "session": session, "number": number})
+        await self.ask({"op": "signal", "session": session, "number": number})
 
     async def resize(self, rows: int, cols: int, session: str = "main") -> None:
         """Give a session's terminal a size.  Raises NotFound, InvalidRequest."""
-        await self._ask({"op": "resize", "session": session, "rows": rows, "cols": cols})
+        await self.ask({"op": "resize", "session": session, "rows": rows, "cols": cols})
 
     async def sessions(self) -> list[dict[str, Any]]:
         """The sessions that run: session, pid, tty, stdin, count, rows, cols."""
-        answer = await self._ask({"op": "sessions"})
+        answer = await self.ask({"op": "sessions"})
         return list(answer["sessions"])
 
     async def wait_exit(self) -> ExitInfo:
         """How the box ended, once it has.  Raises Lost."""
         info = await asyncio.shield(self._exit)
-        info = info or self.read_exit(self._paths, self._box_id)
+        info = info or self.read_exit(self._paths, self.box_id)
         if info is None:
             raise Lost(
-                f"the shim of box {self._box_id[:12]} is gone without a word",
+                f"the shim of box {self.box_id[:12]} is gone without a word",
                 hint="the box died with it; its log is still there",
             )
         return info
@@ -158,10 +158,10 @@ class ShimLink:
         """Let go of the link; shim and box go on."""
         self._end(ProtocolError("the link to the shim was closed"))
 
-    async def _ask(self, request: dict[str, Any], fds: list[int] | None = None) -> dict[str, Any]:
-        """Send a request and wait for its answer."""
+    async def ask(self, request: dict[str, Any], fds: list[int] | None = None) -> dict[str, Any]:
+        """Send any request and wait for its answer."""
         if self._sock.fileno() < 0:
-            raise NotFound(f"the box {self._box_id[:12]} does not run any more")
+            raise NotFound(f"the box {self.box_id[:12]} does not run any more")
         number = next(self._ids)
         future: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._answers[number] = future
@@ -171,9 +171,9 @@ class ShimLink:
             async with asyncio.timeout(ANSWER_TIMEOUT):
                 return await future
         except TimeoutError:
-            raise BoxyError(f"the shim of box {self._box_id[:12]} does not answer") from None
+            raise BoxyError(f"the shim of box {self.box_id[:12]} does not answer") from None
         except OSError as error:
-            raise NotFound(f"the box {self._box_id[:12]} cannot be reached: {error}") from None
+            raise NotFound(f"the box {self.box_id[:12]} cannot be reached: {error}") from None
         finally:
             self._answers.pop(number, None)
 
@@ -227,7 +227,7 @@ class ShimLink:
         self._sock.close()
         _fail(self._greeting, error)
         self._greeting.exception()  # nobody may be waiting for it
-        gone = NotFound(f"the box {self._box_id[:12]} does not run any more")
+        gone = NotFound(f"the box {self.box_id[:12]} does not run any more")
         for future in list(self._answers.values()):
             _fail(future, gone)
         if not self._exit.done():
