@@ -7,15 +7,16 @@ facts) and turns a client's `Stream` into the arguments of launcher and link.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
 from boxy_core.models import Box, Image
 from boxy_core.paths import Paths
-from boxyd import ids, plan
 from boxyd.cgroup.interface import Cgroup
 from boxyd.host import HostFacts
+from boxyd.ids import allocate
 from boxyd.launcher import Launcher, ShimLink
-from boxyd.ports import Link, Stream
+from boxyd.plan import EMPTY_CGROUP, build, describe
+from boxyd.ports import Link, Plan, Stream
 
 
 class Launching:
@@ -26,14 +27,14 @@ class Launching:
         self._facts = facts
         self._launcher = launcher
 
-    def plan(self, box: Box, image: Image, group: Cgroup | None) -> dict[str, Any]:
+    def plan(self, box: Box, image: Image, group: Cgroup | None) -> Plan:
         """The steps that make the box; without a cgroup: for reading only."""
-        cgroup = group.plan() if group is not None else plan.EMPTY_CGROUP
-        return plan.build(box, image, self._paths, cgroup, self._facts)
+        cgroup = group.plan() if group is not None else EMPTY_CGROUP
+        return build(box, image, self._paths, cgroup, self._facts)
 
-    def describe(self, steps: dict[str, Any]) -> list[str]:
+    def describe(self, steps: Plan) -> list[str]:
         """The plan in words, a line for each step."""
-        return plan.describe(steps)
+        return describe(steps)
 
     def new_id_base(self, userns: str, taken: list[int]) -> int:
         """The first host id of a new box's range; 0: it gets no user namespace.
@@ -42,9 +43,9 @@ class Launching:
         """
         if userns == "host" or not self._facts.id_maps:
             return 0
-        return ids.allocate(taken)
+        return allocate(taken)
 
-    async def launch(self, steps: dict[str, Any], stream: Stream | None) -> Link:
+    async def launch(self, steps: Plan, stream: Stream | None) -> Link:
         """Make the box run; raises StartFailed and its kind, with nothing left behind."""
         if stream is None:
             return await self._launcher.launch(steps)

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 import signal
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
 from boxy_core.errors import BoxyError, Conflict, NotFound, Timeout
@@ -25,6 +24,7 @@ from boxyd.boxes_rules import (
     image_of,
     require_alive,
     require_group,
+    require_paused,
     require_running,
     require_startable,
     sized,
@@ -34,17 +34,20 @@ from boxyd.boxes_rules import (
     removing as leaving,
 )
 from boxyd.boxes_shelf import Record, Shelf
+from boxyd.boxes_sweep import empty, remove_group
 from boxyd.boxes_trace import Trace
-from boxyd.cgroup.interface import Cgroup, Driver
+from boxyd.cgroup.interface import Driver
 from boxyd.journal import about
 from boxyd.ports import Launches, Link, Plan, Stats, Stream
 from boxyd.state import State
-from boxyd.trees import remove_tree, removing
+from boxyd.trees import remove_tree
 
 KILLED_WITHIN = 15.0
 """seconds from SIGKILL to the end; longer only in uninterruptible sleep, on a dead disk"""
-INLINE_STEPS = 64
-"""entries of a box's folder that are removed at once; more go to a thread"""
+KILLED_GRACE = 0.5
+"""seconds from the cgroup's kill to the signal that is to help where there is no cgroup"""
+ENDING_WITHIN = 1.0
+"""seconds in which the end of a box is heard of whose shim or cgroup has just vanished"""
 
 log = logging.getLogger("boxyd.boxes")
 
@@ -203,9 +206,9 @@ class Lives:
         group, record.group = record.group, None
         if group is not None:
             if group.populated():
-                record.sweeping = asyncio.create_task(asyncio.to_thread(_remove_group, group))
+                record.sweeping = asyncio.create_task(asyncio.to_thread(remove_group, group))
             else:
-                _remove_group(group)
+                remove_group(group)
         try:
             remove_tree(self._paths.box_run(record.box.id))
         except OSError as error:
@@ -224,14 +227,14 @@ class Lives:
         return record.box
 
     async def _begin_stop(self, record: Record) -> None:
-        link = require_alive(record, "stop")
-        if record.box.status is Status.PAUSED and record.group is not None:
-            await asyncio.to_thread(record.group.thaw)
-        if record.box.status is not Status.STOPPING:
+        require_alive(record, "stop")
+        if record.box.status is Status.PAUSED:
+            await self._thaw(record)
+        if record.alive and record.box.status is not Status.STOPPING:
             number = stop_signal(record)
             data: dict[str, object] = {"signal": number}
             self._shelf.change(record, "box.stopping", status=Status.STOPPING, data=data)
-            await link.signal(number)
+            await self._signal(record, number)
 
     async def _finish_stop(self, record: Record, grace: float) -> None:
         if not await _within(record.exited, grace):
@@ -243,9 +246,10 @@ class Lives:
         if record.group is not None:
             try:
                 await asyncio.to_thread(record.group.kill)
-            except BoxyError as error:
-                log.warning("killing by cgroup failed, by signal then: %s", error)
-        if record.link is not None:
+            except (BoxyError, OSError) as error:
+                # OSError: the box has ended, and its cgroup was removed under our eyes
+                log.debug("killing by cgroup failed: %s", error)
+        if not await _within(record.exited, KILLED_GRACE) and record.link is not None:
             with contextlib.suppress(BoxyError, OSError):
                 await record.link.signal(signal.SIGKILL)
         if not await _within(record.exited, KILLED_WITHIN):
@@ -253,6 +257,24 @@ class Lives:
                 f"box {record.box.name} was killed but does not end",
                 hint="a process hangs in the kernel, perhaps on a disk; `dmesg` may tell more",
             )
+
+    async def _signal(self, record: Record, number: int) -> None:
+        """Send a signal to the main process, which may be ending by itself at this moment."""
+        link = record.link
+        if link is None:
+            return
+        try:
+            await link.signal(number)
+        except (BoxyError, OSError):
+            if not await _within(record.exited, ENDING_WITHIN):
+                raise
+
+    async def _thaw(self, record: Record) -> None:
+        try:
+            await asyncio.to_thread(require_group(record).thaw)
+        except OSError:
+            if not await _within(record.exited, ENDING_WITHIN):
+                raise
 
     async def restart(self, record: Record, grace: float | None = None) -> Box:
         """Stop the box if it lives, and start it."""
@@ -267,11 +289,11 @@ class Lives:
     async def kill(self, record: Record, number: int) -> Box:
         """Send a signal to the main process; SIGKILL goes to all, also where they are paused."""
         async with record.lock:
-            link = require_alive(record, "kill")
+            require_alive(record, "kill")
             if number == signal.SIGKILL and record.box.status is Status.PAUSED:
                 await self._kill_hard(record)
             else:
-                await link.signal(number)
+                await self._signal(record, number)
         return record.box
 
     # ------------------------------------------------------------------ pause
@@ -280,18 +302,20 @@ class Lives:
         """Freeze every process of the box.  Raises Conflict, Timeout, Unsupported."""
         async with record.lock:
             require_running(record, "pause")
-            await asyncio.to_thread(require_group(record).freeze)
-            if record.box.status is not Status.RUNNING:  # it ended under our hands
-                require_running(record, "pause")
+            try:
+                await asyncio.to_thread(require_group(record).freeze)
+            except OSError:
+                if not await _within(record.exited, ENDING_WITHIN):
+                    raise
+            require_running(record, "pause")  # it may have ended under our hands
             return self._shelf.change(record, "box.paused", status=Status.PAUSED)
 
     async def unpause(self, record: Record) -> Box:
         """Let a paused box go on.  Raises Conflict if it is not paused."""
         async with record.lock:
-            box = record.box
-            if box.status is not Status.PAUSED or record.group is None:
-                raise Conflict(f"box {box.name} is not paused, it is {box.status}")
-            await asyncio.to_thread(record.group.thaw)
+            require_paused(record)
+            await self._thaw(record)
+            require_paused(record)
             return self._shelf.change(record, "box.unpaused", status=Status.RUNNING)
 
     # ------------------------------------------------------------------ clients
@@ -398,13 +422,6 @@ class Lives:
         record.link = link
         self._follow(record, link)
 
-    def note_oom(self, box_id: str, kills: int) -> None:
-        """The kernel killed in a box for want of memory; called by the sampler."""
-        with contextlib.suppress(NotFound):
-            record = self._shelf.find(box_id)
-            record.oom_told = True
-            self._shelf.tell(record, "box.oom", kills=kills)
-
     def _heard(self, record: Record, event: dict[str, Any]) -> None:
         """The shim tells something; the end of the box comes by `wait_exit`."""
         if event.get("event") == "exec-exit":
@@ -458,30 +475,6 @@ class Lives:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("%s", error, exc_info=None if isinstance(error, BoxyError) else error)
-
-
-async def empty(trash: str) -> None:
-    """Remove a folder that `State.discard` set aside: at once if little is in it."""
-    if not trash:
-        return
-    try:
-        steps = removing(trash)
-        if sum(1 for _ in itertools.islice(steps, INLINE_STEPS)) == INLINE_STEPS:
-            await asyncio.to_thread(_exhaust, steps)
-    except OSError as error:
-        log.warning("%s stays until the daemon's next start: %s", trash, error)
-
-
-def _exhaust(steps: Iterator[None]) -> None:
-    for _ in steps:
-        pass
-
-
-def _remove_group(group: Cgroup) -> None:
-    try:
-        group.remove()
-    except (BoxyError, OSError) as error:
-        log.warning("the cgroup stays until the daemon's next start: %s", error)
 
 
 async def _within(future: asyncio.Future[ExitInfo | None], seconds: float) -> bool:

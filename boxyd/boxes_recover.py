@@ -18,8 +18,9 @@ import msgspec
 from boxy_core.errors import BoxyError, NotFound
 from boxy_core.models import ALIVE, Box, Status
 from boxy_core.paths import SHORT_ID, Paths
-from boxyd.boxes_life import Lives, empty
+from boxyd.boxes_life import Lives
 from boxyd.boxes_shelf import Record, Shelf
+from boxyd.boxes_sweep import empty
 from boxyd.cgroup.interface import Driver
 from boxyd.journal import about
 from boxyd.ports import Launches, Link

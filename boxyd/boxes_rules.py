@@ -90,6 +90,13 @@ def require_alive(record: Record, verb: str) -> Link:
     return record.link
 
 
+def require_paused(record: Record) -> None:
+    """Raises Conflict if the box is not paused."""
+    box = record.box
+    if box.status is not Status.PAUSED:
+        raise Conflict(f"box {box.name} is not paused, it is {box.status}")
+
+
 def require_group(record: Record) -> Cgroup:
     """The cgroup of a box that lives; Unsupported if somebody took it away."""
     if record.group is None:

@@ -207,6 +207,13 @@ class Shelf:
         self._events.emit(event, box.id, box.name, status=str(box.status), **data)
         log.debug("%s %s", event, data or "")
 
+    def note_oom(self, box_id: str, kills: int) -> None:
+        """The kernel killed in a box for want of memory; called by the sampler."""
+        record = self._by_id.get(box_id)
+        if record is not None:
+            record.oom_told = True
+            self.tell(record, "box.oom", kills=kills)
+
     def _check_free(self, name: str) -> None:
         holder = self._by_name.get(name)
         if holder is not None:

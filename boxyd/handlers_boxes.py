@@ -22,7 +22,7 @@ from boxyd.boxes_check import MAX_SIDE, check_exec, signal_number
 from boxyd.boxes_shelf import FILTERS, Record
 from boxyd.handlers_answer import HOUSE, answer
 from boxyd.handlers_query import Query, body, empty_body
-from boxyd.hijack import TakenOver, door_of, peer_of
+from boxyd.hijack import TakenOver, door_of
 from boxyd.house import House
 from boxyd.journal import about
 from boxyd.ports import Stream
@@ -267,7 +267,6 @@ async def _taken_over(
     If that fails the shim has not touched it, and the error is answered on it as usual.
     """
     door = door_of(request)
-    request["peer"] = peer_of(request.transport)
     fd = door.take()
     try:
         await hand_over(stream._replace(fd=fd))

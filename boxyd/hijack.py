@@ -13,13 +13,14 @@ the socket and aiohttp's own protocol.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import os
 import re
 import socket
 import struct
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from aiohttp import web
 
@@ -30,6 +31,8 @@ PEEK = 1 << 16
 _BUFFER = bytearray(PEEK)
 # One for all connections: the loop fills it and it is emptied before the loop goes on.
 MAX_HEAD = 1 << 16
+MAX_DISCARDED = 1 << 22
+"""bytes that a refused client may have sent and still leave without a reset"""
 _UPGRADE = re.compile(
     rb"\r\nupgrade[ \t]*:[ \t]*" + UPGRADE.encode() + rb"[ \t]*\r\n", re.IGNORECASE
 )
@@ -67,8 +70,7 @@ class Framer:
                 at += step
             else:
                 at = self._take_head(data, at)
-            if self._upgrade and not self._body:
-                self.upgraded = True
+            self.upgraded = self._upgrade and not self._body and not self.opaque
         return len(data) if self.opaque else at
 
     def look(self, data: bytes) -> int:
@@ -117,6 +119,25 @@ def peer_of(transport: asyncio.BaseTransport | None) -> Peer:
     return Peer(*struct.unpack("3i", raw))
 
 
+class _Gated:
+    """The transport as aiohttp sees it: once an upgrade was asked for, reading stays paused.
+
+    Its protocol resumes reading on its own at the end of every body.
+    """
+
+    def __init__(self, transport: asyncio.Transport, framer: Framer) -> None:
+        self._transport = transport
+        self._framer = framer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def resume_reading(self) -> None:
+        """Read on, unless what comes is not for us."""
+        if not self._framer.upgraded:
+            self._transport.resume_reading()
+
+
 class Door(asyncio.BufferedProtocol):
     """One connection: bytes up to an upgrade go to aiohttp's protocol, what follows stays."""
 
@@ -125,14 +146,13 @@ class Door(asyncio.BufferedProtocol):
         self._framer = Framer()
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
-        self._strayed = False
         self._on_lost: list[Callable[[], object]] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The loop has a new connection."""
         self._transport = cast(asyncio.Transport, transport)
         self._socket = transport.get_extra_info("socket").dup()
-        self._inner.connection_made(transport)
+        self._inner.connection_made(cast(asyncio.Transport, _Gated(self._transport, self._framer)))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by whichever side."""
@@ -159,7 +179,7 @@ class Door(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go: exactly as long as HTTP reaches."""
         view = memoryview(_BUFFER)
-        if self._framer.opaque or self._framer.upgraded or self._socket is None:
+        if self._framer.opaque or self._socket is None:
             return view
         try:
             waiting = self._socket.recv(PEEK, socket.MSG_PEEK | socket.MSG_DONTWAIT)
@@ -170,10 +190,6 @@ class Door(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """`nbytes` came into the buffer."""
         data = bytes(memoryview(_BUFFER)[:nbytes])
-        if self._framer.upgraded:
-            # aiohttp resumed a paused transport: only a flood of pipelined requests does that
-            self._strayed = True
-            return
         self._advance(data)
         self._inner.data_received(data)
 
@@ -192,12 +208,25 @@ class Door(asyncio.BufferedProtocol):
 
         Raises InvalidRequest if the connection cannot be taken over.
         """
-        if self._strayed or self._socket is None or not self._framer.upgraded:
+        if self._socket is None or not self._framer.upgraded:
             raise InvalidRequest(
                 "this connection cannot be upgraded",
                 hint="send the upgrade alone on a fresh connection, its body with Content-Length",
             )
         return os.dup(self._socket.fileno())
+
+    def discard(self) -> None:
+        """Drop what the client sent for a stream that it does not get.
+
+        Closing a socket with unread bytes resets it (unix(7)), and the client might take the
+        reset for the answer.
+        """
+        with contextlib.suppress(OSError):
+            for _ in range(MAX_DISCARDED // PEEK):
+                if self._socket is None or not self._framer.upgraded:
+                    break
+                if not self._socket.recv(PEEK, socket.MSG_DONTWAIT):
+                    break
 
     def leave(self) -> None:
         """The server lets go of the connection: its descriptors are closed, nothing is sent."""

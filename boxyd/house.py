@@ -56,7 +56,7 @@ async def furnish(
     events, state = Events(), State(paths)
     shelf = Shelf(state, events)
     images = Images(store, events)
-    sampler = Sampler(on_oom=lambda box_id, kills: lives.note_oom(box_id, kills))
+    sampler = Sampler(on_oom=shelf.note_oom)
     lives = Lives(paths, shelf, state, launches, cgroups, sampler)
     boxes = Boxes(shelf, state, images, launches, cgroups)
     house = House(paths, events, images, shelf, boxes, lives, launches, cgroups, sampler)
@@ -71,6 +71,7 @@ async def furnish(
         await asyncio.wait([sampling])
         await lives.close()
         sampler.close()
+        cgroups.close()
         await state.close()
 
 

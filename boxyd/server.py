@@ -19,7 +19,7 @@ from aiohttp import web
 
 from boxy_core.errors import BoxyError, Internal, InvalidRequest, NotFound
 from boxyd.handlers import HOUSE, routes
-from boxyd.hijack import Door, peer_of
+from boxyd.hijack import Door, Peer, TakenOver, peer_of
 from boxyd.house import House
 
 MAX_BODY = 1 << 20
@@ -63,6 +63,7 @@ class Server:
         self._house.closing.set()
         server = self._runner.server
         if server is not None:
+            server.pre_shutdown()  # ends what is idle, which `shutdown` would wait for
             await server.shutdown(LAST_ANSWERS_WITHIN)
         await self._runner.cleanup()
 
@@ -75,7 +76,7 @@ class Server:
                 loop=asyncio.get_running_loop(),
                 keepalive_timeout=IDLE,
                 tcp_keepalive=False,
-                lingering_time=1.0,
+                lingering_time=0.5,
                 # A body is never held back halfway: the door counts on it (see hijack).
                 read_bufsize=MAX_BODY,
                 logger=log,
@@ -97,7 +98,9 @@ class _Connection(web.RequestHandler):
         """What a client is told that did not speak HTTP."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer was already begun")
-        if status >= 500 and exc is not None:
+        if isinstance(exc, ConnectionError):
+            log.debug("the client left: %s", exc)
+        elif status >= 500 and exc is not None:
             log.error("a request broke the server", exc_info=exc)
             return _closing(failure(Internal("the daemon failed; its log says more")))
         reason = " ".join((message or str(exc) or "").split())[:200]
@@ -123,6 +126,7 @@ def failure(error: BoxyError) -> web.Response:
 async def _envelope(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every failure in one form, and log who changed what."""
     began = time.perf_counter()
+    peer = peer_of(request.transport)  # after an upgrade there is no connection to ask
     response: web.StreamResponse
     try:
         response = await handler(request)
@@ -141,17 +145,27 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
         log.exception("%s %s failed", request.method, request.path_qs)
         sentence = f"the daemon failed ({type(error).__name__})"
         response = _failed(request, Internal(sentence, hint="its log has the traceback"))
-    _note(request, response.status, time.perf_counter() - began)
+    _end_of_upgrade(request, response)
+    _note(request, peer, response.status, time.perf_counter() - began)
     return response
+
+
+def _end_of_upgrade(request: web.Request, response: web.StreamResponse) -> None:
+    """A connection on which an upgrade was asked for carries no further request."""
+    if "upgrade" not in request.headers or isinstance(response, TakenOver):
+        return
+    response.force_close()
+    protocol = request.transport.get_protocol() if request.transport else None
+    if isinstance(protocol, Door):
+        protocol.discard()
 
 
 def _failed(request: web.Request, error: BoxyError) -> web.Response:
     response = failure(error)
     level = logging.INFO if request.method not in _READING else logging.DEBUG
     log.log(level, "%s %s: %s", request.method, request.path, error)
-    if "upgrade" in request.headers or not request.content.is_eof():
-        # What follows on this connection is no HTTP, or more than we want to read.
-        response.force_close()
+    if not request.content.is_eof():
+        response.force_close()  # the rest is more than we want to read
     return response
 
 
@@ -168,10 +182,9 @@ def _translated(request: web.Request, error: web.HTTPException) -> BoxyError:
     return InvalidRequest(f"{error.status} {error.reason}")
 
 
-def _note(request: web.Request, status: int, seconds: float) -> None:
+def _note(request: web.Request, peer: Peer, status: int, seconds: float) -> None:
     level = logging.DEBUG if request.method in _READING else logging.INFO
     if log.isEnabledFor(level):
-        peer = request.get("peer") or peer_of(request.transport)
         log.log(
             level, "%s %s %d by pid %d uid %d in %.1f ms",
             request.method, request.path_qs, status, peer.pid, peer.uid, seconds * 1000,

@@ -186,7 +186,8 @@ class State:
     async def close(self) -> None:
         """Bring to the disk what is not there yet."""
         while self._syncing is not None:
-            await self._syncing
+            await asyncio.wait([self._syncing])
+            await asyncio.sleep(0)  # for `_synced`, which may begin another
         self._pool.shutdown()
 
     def _write(self, box: Box) -> None:

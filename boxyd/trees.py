@@ -13,7 +13,7 @@ import contextlib
 import errno
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FLAT = ".boxy-removing-"
@@ -29,7 +29,7 @@ def remove_tree(path: str) -> None:
         pass
 
 
-def removing(path: str) -> Iterator[None]:
+def removing(path: str) -> Generator[None, None, None]:
     """Like `remove_tree`, in steps of one entry, for a caller with other things to do."""
     try:
         top = os.open(path, _FOLDER)
@@ -48,7 +48,7 @@ def removing(path: str) -> Iterator[None]:
         os.rmdir(path)
 
 
-def _empty(top: int, path: str) -> Iterator[None]:
+def _empty(top: int, path: str) -> Generator[None, None, None]:
     """Empty the folder `top`, until a look into it finds nothing."""
     numbers = itertools.count()
     while names := os.listdir(top):
@@ -58,7 +58,9 @@ def _empty(top: int, path: str) -> Iterator[None]:
             yield
 
 
-def _empty_child(name: str, top: int, path: str, numbers: Iterator[int]) -> Iterator[None]:
+def _empty_child(
+    name: str, top: int, path: str, numbers: Iterator[int]
+) -> Generator[None, None, None]:
     """Empty the folder `name` in `top`: its own folders move up into `top`; then remove it."""
     child = os.open(name, _FOLDER, dir_fd=top)
     try:

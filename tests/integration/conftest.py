@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,8 +38,14 @@ class Served(World):
 
     client: Client
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.writers: list[asyncio.StreamWriter] = []
+
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_unix_connection(self.paths.socket)
+        reader, writer = await asyncio.open_unix_connection(self.paths.socket)
+        self.writers.append(writer)
+        return reader, writer
 
     async def raw(self, data: bytes, *, eof: bool = False) -> Reply:
         """Send these bytes on a connection of their own; the first answer."""
@@ -80,6 +86,15 @@ async def read_reply(reader: asyncio.StreamReader) -> Reply:
     return Reply(int(first.split()[1]), headers, body)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Return as soon as the condition holds; it fails the test after 10 seconds."""
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never came to that")
+
+
 async def closed(writer: asyncio.StreamWriter) -> None:
     writer.close()
     try:
@@ -98,5 +113,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
             server = Server(house, sock)
             await server.start()
             yield world
+            for writer in world.writers:
+                writer.transport.abort()
             await server.stop()
     world.outside.close()

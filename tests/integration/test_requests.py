@@ -11,7 +11,7 @@ import pytest
 from boxy_core import __version__
 from boxy_core.errors import BY_CODE
 from boxyd.handlers import routes
-from tests.integration.conftest import Served, closed, request
+from tests.integration.conftest import Served, closed, request, until
 
 BAD_QUERIES = [
     "/version?x=1",
@@ -108,7 +108,7 @@ async def test_every_request_on_an_unknown_box_is_not_found_with_a_next_step(
         if "{ref}" not in route.path:
             continue
         path = route.path.removeprefix("/boxy/v1").format(ref="nobody")
-        body = {"command": ["x"]} if path.endswith("exec") else None
+        body: object = {"command": ["x"]} if path.endswith("exec") else None
         body = {"pids": 1} if path.endswith("update") else body
         query = "?name=x" if path.endswith("rename") else ""
         upgrade = {"Upgrade": "boxy-stream"} if path.endswith("attach") else {}
@@ -228,11 +228,9 @@ async def test_a_start_whose_client_leaves_goes_on(served: Served) -> None:
     reader, writer = await served.connect()
     writer.write(request("POST", "/boxes/web/start"))
     await writer.drain()
-    while record.box.status != "starting":
-        await asyncio.sleep(0.005)
+    await until(lambda: record.box.status == "starting")
     await closed(writer)
     await asyncio.sleep(0.02)
     served.launches.gate.set()
-    while record.box.status != "running":
-        await asyncio.sleep(0.005)
+    await until(lambda: record.box.status == "running")
     assert reader.at_eof()

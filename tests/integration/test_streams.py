@@ -9,7 +9,7 @@ from typing import Any
 
 from boxy_core.protocol import STDOUT
 from boxyd.runtime.log import Log
-from tests.integration.conftest import Served, closed, read_reply, request
+from tests.integration.conftest import Served, closed, read_reply, request, until
 
 
 async def lines(served: Served, path: str, count: int, **query: Any) -> list[Any]:
@@ -76,7 +76,7 @@ async def test_a_reader_that_does_not_read_costs_nobody_anything(served: Served)
             await asyncio.sleep(0)
     assert (await served.client.request("GET", "/version"))["api"] == 1
     reader._transport.resume_reading()  # type: ignore[attr-defined]
-    seen = []
+    seen: list[Any] = []
     while not seen or seen[-1].get("name") != "19999":
         size = int(await reader.readline() if seen else await _skip_head(reader), 16)
         chunk = await reader.readexactly(size)
@@ -97,8 +97,7 @@ async def test_a_watcher_that_leaves_is_forgotten_though_nothing_happens(served:
     streams = [await served.connect() for _ in range(5)]
     for _, writer in streams:
         writer.write(request("GET", "/watch"))
-    while len(served.house.events._waiting) < 5:
-        await asyncio.sleep(0.005)
+    await until(lambda: len(served.house.events._waiting) == 5)
     for _, writer in streams:
         await closed(writer)
     for _ in range(100):

@@ -70,7 +70,7 @@ def test_an_ordinary_spec_passes() -> None:
             stop_signal="INT",
             stop_timeout=-1,
             mounts=[Mount(source="/a", target="/b")],
-        )  # fmt: skip
+        )
     )
 
 

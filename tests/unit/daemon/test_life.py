@@ -1,5 +1,7 @@
 """The life of boxes: every move, the order of events, races, failures."""
 
+# ruff: noqa: ASYNC240 - a test may wait for its disk
+
 from __future__ import annotations
 
 import asyncio

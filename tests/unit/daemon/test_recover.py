@@ -1,5 +1,7 @@
 """A daemon takes up what the one before it left, wherever that one was killed."""
 
+# ruff: noqa: ASYNC240 - a test may wait for its disk
+
 from __future__ import annotations
 
 import asyncio
