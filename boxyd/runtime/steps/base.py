@@ -106,8 +106,13 @@ class Inside:
         """An O_PATH fd of `path` in the box; links never lead out of it (openat2(2))."""
         return sys_.openat2(self.root, path, os.O_PATH, resolve)
 
-    def target(self, path: str, *, folder: bool = True, resolve: int = IN_ROOT) -> int:
-        """Like `open`, making what is missing: folders, and at the end a folder or a file."""
+    def target(
+        self, path: str, *, folder: bool = True, resolve: int = IN_ROOT, links: int = 16
+    ) -> int:
+        """Like `open`, making what is missing: folders, and at the end a folder or a file.
+
+        A link that leads to nothing is followed inside the box, up to `links` of them.
+        """
         try:
             return self.open(path, resolve)
         except FileNotFoundError:
@@ -116,9 +121,17 @@ class Inside:
         at = os.dup(self.root)
         for depth, name in enumerate(names, 1):
             so_far = "/".join(names[:depth])
-            make_folder = folder or depth < len(names)
             try:
-                following = self._open_or_make(at, name, so_far, make_folder, resolve)
+                following = self._open_or_make(
+                    at, name, so_far, folder or depth < len(names), resolve
+                )
+            except FileExistsError:
+                if not links:
+                    raise
+                leads = os.readlink(name, dir_fd=at)
+                before = "" if leads.startswith("/") else "/".join(names[: depth - 1])
+                path = "/".join((before, leads, *names[depth:]))
+                return self.target(path, folder=folder, resolve=resolve, links=links - 1)
             finally:
                 os.close(at)
             at = following

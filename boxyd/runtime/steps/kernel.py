@@ -152,15 +152,18 @@ class Cgroupfs(Step):
 
     def apply(self, inside: Inside) -> None:
         """Attach them; several hierarchies stand in a small folder of memory."""
-        if set(self._mounts) != {""}:
-            tmpfs = new_filesystem("tmpfs", QUIET, mode="755", size="64k")
-            inside.attach(tmpfs, "/sys/fs/cgroup")
+        if set(self._mounts) == {""}:
+            inside.attach(os.dup(self._mounts[""]), "/sys/fs/cgroup", resolve=PLAIN)
+            return
+        tmpfs = new_filesystem("tmpfs", QUIET, mode="755", size="64k")
+        inside.attach(tmpfs, "/sys/fs/cgroup", resolve=PLAIN)
+        folder = inside.open("/sys/fs/cgroup", PLAIN)
         for place, mount in self._mounts.items():
-            inside.attach(os.dup(mount), f"/sys/fs/cgroup/{place}")
+            inside.attach(os.dup(mount), f"/sys/fs/cgroup/{place}", resolve=PLAIN)
             for name in place.split(",") if "," in place else ():
-                folder = inside.open("/sys/fs/cgroup")
                 os.symlink(place, name, dir_fd=folder)
-                os.close(folder)
+        sys_.mount_setattr(folder, add=sys_.MOUNT_ATTR_RDONLY)
+        os.close(folder)
 
 
 class Mask(Step):

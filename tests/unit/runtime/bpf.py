@@ -22,7 +22,7 @@ def run(program: bytes, number: int, arch: int, arguments: tuple[int, ...] = ())
         elif op == AND:
             accumulator &= k
         elif op == RET:
-            return k
+            return int(k)
         elif op == JA:
             at += k
         else:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from boxyd.runtime import frames, log
 
-LINE = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) (stdout|stderr) ([FP]) (.*)", re.S)
+LINE = re.compile(
+    rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z) (stdout|stderr) ([FP]) (.*)", re.DOTALL
+)
 NAMES = {frames.STDOUT: b"stdout", frames.STDERR: b"stderr"}
 
 
@@ -96,7 +98,7 @@ def test_what_a_full_disk_refuses_is_counted_and_no_half_line_stays(
         room[0] -= count
         return count
 
-    monkeypatch.setattr(log.os, "write", write)
+    monkeypatch.setattr(os, "write", write)
     made.write(frames.STDOUT, b"lost\n")
     made.write(frames.STDERR, b"gone too\n")
     assert made.lost == 14

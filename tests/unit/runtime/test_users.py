@@ -64,7 +64,7 @@ def test_a_user_is_found(
 
 @pytest.mark.parametrize("text", ["bob", "broken", "huge", "alice:nobody", "4294967295", "-1", "²"])
 def test_one_who_is_not_there_is_named(files: tuple[str, str], text: str) -> None:
-    with pytest.raises(users.UnknownUserError, match=text.split(":")[-1]):
+    with pytest.raises(users.UnknownUserError, match=text.rsplit(":", maxsplit=1)[-1]):
         users.resolve(text, *files)
 
 
