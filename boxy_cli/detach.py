@@ -1,4 +1,4 @@
-r"""The keys that leave a box without ending anything.  A state machine; pure.
+r"""The keys that leave a box without ending anything: their notation, and a state machine.
 
 Docker's notation: `ctrl-p,ctrl-q`, single characters or `ctrl-` and a letter or one of `@[\\]^_`.
 A beginning of the sequence is held back until the next key or for `PATIENCE` seconds, so that
@@ -7,9 +7,12 @@ a program which uses ctrl-p itself still gets it.
 
 from __future__ import annotations
 
+import os
+
 from boxy_core.errors import InvalidRequest
 
 DEFAULT = "ctrl-p,ctrl-q"
+VARIABLE = "BOXY_DETACH_KEYS"
 PATIENCE = 0.5
 """seconds that a begun sequence is held back"""
 
@@ -33,6 +36,14 @@ def parse_keys(text: str) -> tuple[bytes, ...]:
                 f"{name!r} is not a key", hint="write detach keys like ctrl-p,ctrl-q or ctrl-],d"
             )
     return tuple(keys)
+
+
+def keys_in_force(flag: str | None) -> tuple[bytes, ...]:
+    """The keys of the flag, else of the environment, else the default.  Raises InvalidRequest.
+
+    Called before anything is started, so that a mistake starts nothing.
+    """
+    return parse_keys(os.environ.get(VARIABLE, DEFAULT) if flag is None else flag)
 
 
 def describe_keys(keys: tuple[bytes, ...]) -> str:

@@ -10,7 +10,7 @@ import os
 import sys
 
 from boxy_cli.context import note
-from boxy_cli.detach import DEFAULT, DetachKeys, describe_keys, parse_keys
+from boxy_cli.detach import DetachKeys, describe_keys
 from boxy_cli.stream import Ended, Session, Stream
 from boxy_cli.terminal import Terminal, window_size
 
@@ -21,30 +21,24 @@ if TYPE_CHECKING:
     from boxy_core.client.blocking import Upgraded
 
 STDIN, STDOUT, STDERR = 0, 1, 2
-KEYS_VARIABLE = "BOXY_DETACH_KEYS"
 LOST_CONNECTION = 125
 
 
 class Wishes:
     """How the user wants to be connected.
 
-    `stdin`: ours goes to the box.  `keys`: the --detach-keys flag, None: the environment's or
-    the default.  `announce`: say how to detach.  `proxy`: signals are passed on.
+    `stdin`: ours goes to the box.  `keys` leave it (none: ()).  `announce`: say so.  `proxy`:
+    signals are passed on.
     """
 
     def __init__(
-        self, *, stdin: bool, keys: str | None = None, announce: bool = False, proxy: bool = True
+        self, *, stdin: bool, keys: tuple[bytes, ...], announce: bool = False, proxy: bool = True
     ) -> None:
         self.stdin = stdin
-        self.keys = detach_keys(keys)
+        self.keys = keys
         self.announce = announce
         self.proxy = proxy
         self.left = False  # the session goes on without us
-
-
-def detach_keys(flag: str | None) -> tuple[bytes, ...]:
-    """The detach keys in force.  Raises InvalidRequest."""
-    return parse_keys(os.environ.get(KEYS_VARIABLE, DEFAULT) if flag is None else flag)
 
 
 def converse(upgraded: Upgraded, name: str, session: Session, wishes: Wishes) -> int:

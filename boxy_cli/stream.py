@@ -158,6 +158,7 @@ class Stream:
         self._cutter = FrameCutter()
         self._out = bytearray()  # frames that the socket did not take yet
         self._urgent: list[bytes] = []  # frames made by signal handlers
+        self._flushing = False
         self._blocked = False  # in a write to our own output
         self._interrupts = 0
         self._closed: set[int] = set()  # outputs that nobody reads
@@ -267,19 +268,32 @@ class Stream:
         self._flush()
 
     def _flush(self) -> None:
-        """Send what is waiting; what the socket does not take stays."""
-        while self._urgent:
-            self._out += self._urgent.pop(0)
-        while self._out:
-            try:
-                sent = self._socket.send(self._out)
-            except BlockingIOError:
-                return
-            except OSError:  # it is closed: reading will tell how it ended
-                self._out.clear()
-                self._stdin = None
-                return
+        """Send what is waiting; what the socket does not take stays.
+
+        Signal handlers come here too, and nest: one that finds a flush under way leaves its
+        frame to it, or bytes that were sent and not yet struck off would be sent twice.
+        """
+        while not self._flushing:
+            self._flushing = True
+            while self._urgent:
+                self._out += self._urgent.pop(0)
+            stuck = self._out and not self._send_some()
+            self._flushing = False
+            if stuck or not (self._urgent or self._out):
+                break
+
+    def _send_some(self) -> bool:
+        """Send from the front of the queue; whether the socket took any."""
+        try:
+            sent = self._socket.send(self._out)
+        except BlockingIOError:
+            return False
+        except OSError:  # it is closed: reading will tell how it ended
+            self._out.clear()
+            self._stdin = None
+        else:
             del self._out[:sent]
+        return True
 
     # ------------------------------------------------------------------ from the box
 

@@ -6,6 +6,7 @@ import os
 
 from boxy_cli.commands.shared import BOX, DETACH_KEYS, SIG_PROXY
 from boxy_cli.context import Context
+from boxy_cli.detach import keys_in_force
 from boxy_cli.options import Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import Conflict
@@ -40,10 +41,11 @@ def join(context: Context, box: dict[str, Any], args: Args, *, stdin: bool, repl
     from boxy_cli.stream import Session
     from boxy_cli.terminal import window_size
 
+    keys = keys_in_force(args["detach_keys"])
     tty, wants_stdin = bool(box["spec"].get("tty")), stdin and bool(box["spec"].get("stdin"))
     rows, cols = window_size(0, 1, 2) if tty and os.isatty(1) else (None, None)
     wishes = Wishes(
-        stdin=wants_stdin, keys=args["detach_keys"], announce=True,
+        stdin=wants_stdin, keys=keys, announce=True,
         proxy=not args["no_sig_proxy"],
     )  # fmt: skip
     upgraded = context.client.upgrade(

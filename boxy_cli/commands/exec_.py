@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from boxy_cli.commands.shared import BOX, DETACH_KEYS, ENVIRONMENT, SIG_PROXY, environment
 from boxy_cli.context import Context, say
+from boxy_cli.detach import keys_in_force
 from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
 
@@ -44,13 +45,12 @@ def execute(context: Context, args: Args) -> int:
         say(context.client.request("POST", path, body=wanted, timeout=None)["session"])
         return 0
     check_terminal(wanted)
+    keys = keys_in_force(args["detach_keys"])
     upgraded = context.client.upgrade(path, body=wanted, meanwhile=_import_session)
     from boxy_cli.session import Wishes, converse
     from boxy_cli.stream import Session
 
-    wishes = Wishes(
-        stdin=args["interactive"], keys=args["detach_keys"], proxy=not args["no_sig_proxy"]
-    )
+    wishes = Wishes(stdin=args["interactive"], keys=keys, proxy=not args["no_sig_proxy"])
     return converse(upgraded, args["box"], Session(tty=args["tty"], owner=True), wishes)
 
 

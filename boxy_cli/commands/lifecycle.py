@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from boxy_cli.commands.shared import BOX, BOXES, DETACH_KEYS, SIG_PROXY, seconds
 from boxy_cli.context import Context, note, report, say
+from boxy_cli.detach import keys_in_force
 from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import BoxyError, Conflict, InvalidRequest
@@ -56,12 +57,11 @@ def _start_attached(context: Context, args: Args) -> int:
     from boxy_cli.stream import Session
     from boxy_cli.terminal import window_size
 
+    keys = keys_in_force(args["detach_keys"])
     spec = box["spec"]
     tty, stdin = bool(spec.get("tty")), args["interactive"] and bool(spec.get("stdin"))
     rows, cols = window_size(0, 1, 2) if tty else (None, None)
-    wishes = Wishes(
-        stdin=stdin, keys=args["detach_keys"], announce=True, proxy=not args["no_sig_proxy"]
-    )
+    wishes = Wishes(stdin=stdin, keys=keys, announce=True, proxy=not args["no_sig_proxy"])
     upgraded = context.client.upgrade(
         box_path(box["id"], "start"),
         query={"stdin": int(stdin), "rows": rows, "cols": cols},

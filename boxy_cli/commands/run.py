@@ -19,12 +19,14 @@ from boxy_cli.commands.shared import (
     seconds,
 )
 from boxy_cli.context import Context, say
+from boxy_cli.detach import keys_in_force
 from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import BoxyError, InvalidRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from boxy_cli.options import Args
@@ -170,9 +172,11 @@ def _explain(context: Context, wanted: dict[str, Any], *, as_json: bool) -> int:
     return 0
 
 
-def _make(context: Context, wanted: dict[str, Any]) -> dict[str, Any]:
+def _make(
+    context: Context, wanted: dict[str, Any], meanwhile: Callable[[], object] | None = None
+) -> dict[str, Any]:
     box: dict[str, Any] = context.client.request(
-        "POST", "/boxes", body=wanted, timeout=None, meanwhile=_import_session
+        "POST", "/boxes", body=wanted, timeout=None, meanwhile=meanwhile
     )
     return box
 
@@ -192,13 +196,12 @@ def _run_detached(context: Context, wanted: dict[str, Any]) -> int:
 
 
 def _run_attached(context: Context, wanted: dict[str, Any], args: Args) -> int:
+    keys = keys_in_force(args["detach_keys"])
+    box = _make(context, wanted, meanwhile=_import_session)
     from boxy_cli.session import Wishes, converse
     from boxy_cli.stream import Session
 
-    wishes = Wishes(
-        stdin=args["interactive"], keys=args["detach_keys"], proxy=not args["no_sig_proxy"]
-    )
-    box = _make(context, wanted)
+    wishes = Wishes(stdin=args["interactive"], keys=keys, proxy=not args["no_sig_proxy"])
     with _Undo(context, box):
         query = {
             "stdin": args["interactive"] or None,

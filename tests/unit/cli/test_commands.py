@@ -120,6 +120,15 @@ def test_a_terminal_is_refused_in_a_pipeline(daemon: MakeDaemon, boxy: Boxy) -> 
     assert fake.asked == []
 
 
+def test_wrong_detach_keys_start_nothing(daemon: MakeDaemon, boxy: Boxy) -> None:
+    fake = daemon({"GET /boxes/web": BOX})
+    for words in (["run", "alpine"], ["exec", "web", "ls"], ["attach", "web"]):
+        done = boxy(fake, *words, env={"BOXY_DETACH_KEYS": "meta-x"})
+        assert done.returncode == 125
+        assert "'meta-x' is not a key" in done.stderr
+    assert set(fake.asked) == {"GET /boxes/web"}
+
+
 def test_explain_prints_the_steps_and_makes_nothing(daemon: MakeDaemon, boxy: Boxy) -> None:
     fake = daemon({"POST /plan": {"plan": {"version": 1}, "lines": ["fork", "mount\x1b"]}})
     assert boxy(fake, "run", "--explain", "alpine").stdout == "fork\nmount\\e\n"

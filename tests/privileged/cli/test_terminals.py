@@ -1,0 +1,202 @@
+"""`boxy` on a real terminal: raw while attached, sized, left by keys, always put back."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import signal
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.daemon import Daemon
+
+
+class Screen:
+    """A client on a pseudo-terminal of its own."""
+
+    def __init__(self, daemon: Daemon, *words: str, rows: int = 24, cols: int = 80) -> None:
+        self.master, self.slave = os.openpty()
+        self.resize(rows, cols)
+        self.before = termios.tcgetattr(self.slave)
+        self.seen = b""
+        self.process = subprocess.Popen(
+            daemon.command(*words), env=daemon.env | {"TERM": "xterm-256color"},
+            stdin=self.slave, stdout=self.slave, stderr=self.slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - one thread
+        )  # fmt: skip
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def expect(self, text: str, seconds: float = 15.0) -> None:
+        """Wait until the text appears behind what was expected last."""
+        wanted = text.encode()
+        deadline = time.monotonic() + seconds
+        while wanted not in self.seen:
+            ready, _, _ = select.select([self.master], [], [], max(0, deadline - time.monotonic()))
+            if not ready:
+                raise AssertionError(f"{text!r} did not come, but {self.seen!r}")
+            self.seen += os.read(self.master, 65536)
+        self.seen = self.seen.partition(wanted)[2]
+
+    def resize(self, rows: int, cols: int) -> None:
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+    def raw(self) -> bool:
+        mode: list[Any] = termios.tcgetattr(self.slave)
+        return not mode[3] & (termios.ECHO | termios.ICANON)
+
+    def wait(self) -> int:
+        """The client's status, with all its output taken off the terminal."""
+        deadline = time.monotonic() + 20
+        while self.process.poll() is None and time.monotonic() < deadline:
+            if select.select([self.master], [], [], 0.05)[0]:
+                self.seen += os.read(self.master, 65536)
+        assert self.process.returncode is not None, "the client did not end"
+        assert termios.tcgetattr(self.slave) == self.before, "the terminal was not put back"
+        return self.process.returncode
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.slave)
+        os.close(self.master)
+
+
+@pytest.fixture
+def screen(daemon: Daemon) -> Iterator[Callable[..., Screen]]:
+    made: list[Screen] = []
+
+    def make(*words: str, **size: int) -> Screen:
+        made.append(Screen(daemon, *words, **size))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def test_a_shell_has_a_terminal_of_the_right_size_that_follows(
+    screen: Callable[..., Screen],
+) -> None:
+    one = screen("run", "-it", "--rm", "alpine", rows=33, cols=99)
+    one.type("stty size; tty\r")
+    one.expect("33 99")
+    one.expect("/dev/pts/0")
+    assert one.raw()
+    one.resize(20, 70)
+    one.type("stty size\r")
+    one.expect("20 70")
+    one.type("exit 3\r")
+    assert one.wait() == 3
+
+
+def test_ctrl_c_goes_to_the_program_in_the_box(screen: Callable[..., Screen]) -> None:
+    one = screen("run", "-it", "--rm", "alpine")
+    one.type("echo rea''dy; sleep 100\r")
+    one.expect("ready")
+    one.type("\x03")
+    one.type("echo status=$?\r")
+    one.expect("status=130")
+    one.type("exit\r")
+    assert one.wait() == 130 or one.process.returncode == 0
+
+
+def test_detach_and_attach_twice_and_two_at_once(
+    daemon: Daemon, screen: Callable[..., Screen]
+) -> None:
+    first = screen("run", "-it", "--name", "ed", "alpine")
+    first.type("x=kept; echo rea''dy\r")
+    first.expect("ready")
+    first.type("\x10\x11")
+    first.expect("detached from ed")
+    assert first.wait() == 0
+    assert daemon.request("GET", "/boxes/ed")["status"] == "running"
+    second, third = screen("attach", "ed"), screen("attach", "ed")
+    for one in (second, third):
+        one.expect("ctrl-p ctrl-q detaches")
+        one.expect("ready")  # what was printed before
+    second.type("echo $x-$x\r")
+    for one in (second, third):
+        one.expect("kept-kept")
+    third.type("\x10\x11")
+    assert third.wait() == 0
+    second.type("exit 4\r")
+    assert second.wait() == 4
+
+
+def test_detach_keys_can_be_chosen(daemon: Daemon, screen: Callable[..., Screen]) -> None:
+    one = screen("run", "-it", "--name", "ed", "--detach-keys", "ctrl-],d", "alpine")
+    one.type("echo rea''dy\r")
+    one.expect("ready")
+    one.type("\x1dd")
+    one.expect("detached")
+    assert one.wait() == 0
+
+
+def test_a_full_screen_program_that_is_left_leaves_a_clean_terminal(
+    screen: Callable[..., Screen],
+) -> None:
+    one = screen("run", "-it", "--name", "ed", "alpine")
+    one.type("printf '\\033[?1049h\\033[?25l\\033[?1000hfull'\r")
+    one.expect("\x1b[?1000h")
+    one.type("\x10\x11")
+    one.expect("\x1b[?25h")
+    one.expect("\x1b[?1049l")
+    assert one.wait() == 0
+
+
+def test_killing_the_daemon_changes_nothing_in_an_attached_terminal(
+    daemon: Daemon, screen: Callable[..., Screen]
+) -> None:
+    one = screen("run", "-it", "--name", "ed", "alpine")
+    one.type("echo rea''dy\r")
+    one.expect("ready")
+    daemon.kill()
+    one.type("echo still''here\r")
+    one.expect("stillhere")
+    daemon.start()
+    one.type("exit 7\r")
+    assert one.wait() == 7
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_client_that_is_ended_by_a_signal_puts_the_terminal_back(
+    daemon: Daemon, screen: Callable[..., Screen], number: signal.Signals
+) -> None:
+    one = screen("run", "-it", "--name", "ed", "alpine")
+    one.type("echo rea''dy\r")
+    one.expect("ready")
+    assert one.raw()
+    one.process.send_signal(number)
+    assert one.wait() == -number
+    assert daemon.request("GET", "/boxes/ed")["status"] == "running"
+
+
+def test_a_box_that_is_killed_puts_the_terminal_back(
+    daemon: Daemon, screen: Callable[..., Screen]
+) -> None:
+    one = screen("run", "-it", "--name", "ed", "alpine")
+    one.type("echo rea''dy\r")
+    one.expect("ready")
+    daemon.run("kill", "ed")
+    assert one.wait() == 137
+
+
+def test_exec_gives_a_second_terminal(daemon: Daemon, screen: Callable[..., Screen]) -> None:
+    daemon.run("run", "-d", "--name", "web", "alpine", "sleep", "100")
+    one = screen("exec", "-it", "web", "sh", rows=31, cols=91)
+    one.type("tty; stty size\r")
+    one.expect("/dev/pts/")
+    one.expect("31 91")
+    one.type("exit 8\r")
+    assert one.wait() == 8
