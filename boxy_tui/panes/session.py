@@ -26,6 +26,8 @@ from boxy_tui.terminal.pane import TerminalPane
 
 PREFIX = "ctrl+right_square_bracket"
 PREFIX_BYTE = b"\x1d"
+EARLY = 4096
+"""Bytes kept of what is typed before the connection is there."""
 
 PREFIX_KEYS: dict[str, tuple[str, str, str]] = {
     "d": ("d", "leave", "Leave the panes; everything in them goes on"),
@@ -97,6 +99,7 @@ class SessionPane(TerminalPane):
         self.viewers = 1
         self._client = client
         self._link: StreamLink | None = None
+        self._early = bytearray()
         self._connecting: asyncio.Task[None] | None = None
 
     # ---------------------------------------------------------------- connection
@@ -131,12 +134,16 @@ class SessionPane(TerminalPane):
         height, width = self.size.height, self.size.width
         if width and height and (height, width) != (rows, columns):
             link.resize(height, width)
+        early, self._early = bytes(self._early), bytearray()
+        if early:
+            self.send(early)
         self.post_message(self.Changed(self))
 
     def again(self, target: Target) -> None:
         """Connect anew on a fresh screen."""
         self._drop_link()
         self.target = target
+        self._early.clear()
         self._backlog = Backlog()
         self.restart(self.size.width, self.size.height)
         self.open(self.size.height or 24, self.size.width or 80)
@@ -163,8 +170,10 @@ class SessionPane(TerminalPane):
         return self.life in (Life.NEW, Life.CONNECTING, Life.LIVE)
 
     def send(self, data: bytes) -> None:
-        """Bytes for the program."""
+        """Bytes for the program; what is typed while it connects waits."""
         if self._link is None or self.life is not Life.LIVE:
+            if self.life in (Life.NEW, Life.CONNECTING):
+                self._early += data[: EARLY - len(self._early)]
             return
         if not self.target.tty:
             self._send_plain(data)
@@ -275,11 +284,11 @@ class SessionPane(TerminalPane):
     def _program_key(self, event: events.Key) -> None:
         if event.key == PREFIX:
             self._set_mode(Mode.PREFIX)
-        elif self.life is Life.LIVE:
+        elif self.alive:
             self.type_key(event)
-        elif not self.alive and event.key in ("enter", "r"):
+        elif event.key in ("enter", "r"):
             self.post_message(self.Command(self, "again"))
-        elif not self.alive and event.key in ("x", "q", "d"):
+        elif event.key in ("x", "q", "d"):
             self.post_message(self.Command(self, "leave" if event.key == "d" else "close"))
 
     def _prefix_key(self, event: events.Key) -> None:

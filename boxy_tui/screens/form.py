@@ -110,6 +110,18 @@ class Message(Lines):
         return self.rows[y] if y < len(self.rows) else []
 
 
+class Switch(Checkbox):
+    """A checkbox whose states differ in shape too, not by colour alone."""
+
+    def on_mount(self) -> None:
+        """Begin with the right sign."""
+        self.watch(self, "value", self._sign)
+
+    def _sign(self, value: bool) -> None:
+        self.BUTTON_INNER = "✔" if value else " "
+        self.refresh()
+
+
 class FormScreen(ModalScreen[str]):
     """Asks what to run and runs it; the result is the new box's id, "" when given up."""
 
@@ -142,7 +154,7 @@ class FormScreen(ModalScreen[str]):
                     )
             with Horizontal(classes="switches"):
                 for name, label, on_ in SWITCHES:
-                    yield Checkbox(label, on_, id=f"s-{name}", compact=True)
+                    yield Switch(label, on_, id=f"s-{name}", compact=True)
             yield Message()
         yield KeyBar()
 
@@ -164,7 +176,7 @@ class FormScreen(ModalScreen[str]):
         if self._busy:
             return
         values = {name: self.query_one(f"#f-{name}", Input).value for name, _, _ in FIELDS}
-        switches = {name: self.query_one(f"#s-{name}", Checkbox).value for name, _, _ in SWITCHES}
+        switches = {name: self.query_one(f"#s-{name}", Switch).value for name, _, _ in SWITCHES}
         try:
             wish = read_form(values, switches)
         except BoxyError as error:

@@ -179,7 +179,7 @@ class PanesScreen(Screen[None], inherit_bindings=False):
             cells.append((" daemon lost ", "badge-bad"))
         if pane is None:
             return cells
-        if pane.life is Life.CONNECTING:
+        if pane.life in (Life.NEW, Life.CONNECTING):
             return [*cells, (" connecting … ", "busy")]
         if not pane.alive:
             keys: list[Cell] = [("↵", "key"), (" again ", "text"), ("x", "key"),

@@ -6,6 +6,7 @@ import json
 
 from boxy_core import protocol as wire
 from boxy_tui.screens.main import MainScreen
+from boxy_tui.screens.panes import PanesScreen
 from tests.tui.conftest import Console
 from tests.tui.fake_daemon import FakeDaemon, Session, make_box
 
@@ -252,3 +253,11 @@ async def test_a_session_without_a_terminal_is_usable(ui: Console, daemon: FakeD
     await ui.press("ctrl+c", "ctrl+d")
     await ui.until(lambda: (wire.SIGNAL, b"\x02") in session.frames)
     await ui.until(lambda: (wire.STDIN_EOF, b"") in session.frames)
+
+
+async def test_what_is_typed_while_it_connects_is_not_lost(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.select("web")
+    await ui.pilot.press("a")
+    await ui.until(lambda: isinstance(ui.app.screen, PanesScreen) and ui.app.screen.current)
+    await ui.type("early")
+    await ui.until(lambda: daemon.sessions and bytes(daemon.sessions[-1].typed) == b"early")
