@@ -221,12 +221,13 @@ def test_logs_are_two_streams_byte_for_byte(daemon: MakeDaemon, boxy: Boxy) -> N
 
 
 def test_events_are_filtered_and_end_when_asked(daemon: MakeDaemon, boxy: Boxy) -> None:
+    now = time.time()
     lines = [
         {"cursor": 0, "boot": "x"},
-        {"type": "resync", "cursor": 0, "time": NOW},
-        {"type": "box.started", "id": ID, "name": "web", "time": NOW - 50, "data": {}},
-        {"type": "box.exited", "id": ID, "name": "db", "time": NOW - 40, "data": {"status": "x"}},
-        {"type": "box.exited", "id": ID, "name": "web", "time": NOW - 30, "data": {"oom": True}},
+        {"type": "resync", "cursor": 0, "time": now},
+        {"type": "box.started", "id": ID, "name": "web", "time": now - 50, "data": {}},
+        {"type": "box.exited", "id": ID, "name": "db", "time": now - 40, "data": {"status": "x"}},
+        {"type": "box.exited", "id": ID, "name": "web", "time": now - 30, "data": {"oom": True}},
     ]
     body = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
