@@ -20,6 +20,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from boxy_core.errors import BoxyError, Internal, NotFound, ProtocolError, StartFailed, from_wire
 from boxy_core.models import ExitInfo
 from boxy_core.paths import Paths
@@ -419,8 +421,8 @@ class Launcher:
                     seccomp.ensure_program(*wanted, sys_.ARCH)
             os.makedirs(plan["run"], mode=0o700, exist_ok=True)
             path = str(plan["run"]) + "/plan.json"
-            with open(path, "w", encoding="utf-8") as file:
-                json.dump(plan, file, indent=1)
+            with open(path, "wb") as file:
+                file.write(msgspec.json.format(msgspec.json.encode(plan), indent=1))
         except (OSError, seccomp.ProfileError) as error:
             raise StartFailed(f"the plan cannot be written: {error}", step="plan") from None
         return path

@@ -35,13 +35,13 @@ class Running:
     terminal's master end, `stderr` its slave, held open so that reading never ends early.
     """
 
-    __slots__ = ("notices", "pid", "pidfd", "stderr", "stdin", "stdout", "terminal")
+    __slots__ = ("host", "pid", "pidfd", "stderr", "stdin", "stdout", "terminal")
 
     def __init__(self, terminal: bool) -> None:
         self.terminal = terminal
         self.pid = self.pidfd = -1
         self.stdin = self.stdout = self.stderr = -1
-        self.notices: list[str] = []
+        self.host = Host(0, -1)
 
     def take_master(self, master: int) -> None:
         """The terminal's other end has come; keep a slave end, too (TIOCGPTPEER)."""
@@ -53,6 +53,7 @@ class Running:
         """Close what is still open."""
         for fd in {self.pidfd, self.stdin, self.stdout, self.stderr} - {-1}:
             os.close(fd)
+        self.host.close()
 
 
 class Cgroup:
@@ -133,12 +134,13 @@ def start(
 
     `meanwhile` is called while the new process is busy with the box.
     """
-    host = _prepare(plan, steps)
+    host = Host(plan["id_map"][0][1] if plan["id_map"] else 0, -1)
     running = Running(plan["terminal"])
-    running.notices = host.notices
+    running.host = host
     ours, theirs = report.pair()
     lent: list[int] = []
     try:
+        _prepare(plan, steps, host)
         if not plan["terminal"]:
             lent, (running.stdin, running.stdout, running.stderr) = pipes(plan["stdin"], host.base)
         tasks = cgroup.open_tasks()
@@ -162,29 +164,24 @@ def start(
         for fd in lent:
             if fd >= 0:
                 os.close(fd)
-        host.close()
         ours.close()
         theirs.close()
     return running
 
 
-def _prepare(plan: dict[str, Any], steps: Sequence[Step]) -> Host:
+def _prepare(plan: dict[str, Any], steps: Sequence[Step], host: Host) -> None:
     """Everything that is made before the clone.  Raises StartFailed."""
     name = "user namespace"
-    id_map = plan["id_map"]
-    host = Host(id_map[0][1] if id_map else 0, -1)
     try:
-        if id_map:
-            host.userns = host.keep(stage.user_namespace(id_map))
+        if plan["id_map"]:
+            host.userns = host.keep(stage.user_namespace(plan["id_map"]))
         for step in steps:
             name = step.do
             step.prepare(host)
     except OSError as error:
-        host.close()
         about = f" ({error.filename})" if error.filename else ""
         text = f"{error.strerror or error}{about}"
         raise report.step_failed(name, error.errno or 0, text) from None
-    return host
 
 
 def _clone(
@@ -261,7 +258,7 @@ class Talk:
     def __init__(self, sync: socket.socket, cgroup: Cgroup, running: Running) -> None:
         self.sync, self._cgroup, self._running = sync, cgroup, running
         self._before = cgroup.oom_kills()
-        self._ready = False
+        self._ready = self.born = False
         self._error: StartFailed | None = None
         self.ended = False
 
@@ -275,6 +272,7 @@ class Talk:
         elif word == b"terminal" and fds:
             self._running.take_master(fds.pop())
         elif word == b"born" and fds:
+            self.born = True
             self._running.pidfd = fds.pop()
             self._running.pid = pid_of(self._running.pidfd)
         elif word == b"cgroup":
@@ -319,6 +317,7 @@ def _undo(running: Running) -> None:
         kill(running.pidfd)
         os.waitid(os.P_PIDFD, running.pidfd, os.WEXITED)
     running.close()
+    running.host.close_all()
 
 
 def steps_of(plan: dict[str, Any]) -> list[Step]:

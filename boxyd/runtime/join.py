@@ -43,14 +43,15 @@ class Joining:
     ) -> None:
         self.running = birth.Running(bool(spec["tty"]))
         ours, theirs = report.pair()
-        self._joiner = -1
+        self.joiner = -1
+        """the joiner's pidfd"""
         lent: list[int] = []
         try:
             tasks = cgroup.open_tasks()
             lent += tasks
             stdio = self._make_stdio(plan, spec)
             lent += [fd for fd in stdio if fd >= 0]
-            pid, self._joiner, move = cgroup.clone(0)
+            pid, self.joiner, move = cgroup.clone(0)
             if pid == 0:
                 ours.close()
                 work = init.Birth(theirs, _steps(steps, spec), stdio, tasks)
@@ -79,29 +80,32 @@ class Joining:
         if move:
             cgroup.move(pid)
         for name, (soft, hard) in plan["rlimits"].items():
-            birth.set_limit(pid, name, soft, hard, self.running.notices)
+            birth.set_limit(pid, name, soft, hard, self.running.host.notices)
         birth.forget_oom_grace(pid)
 
     def _abandon(self, ours: socket.socket) -> None:
         ours.close()
-        self._reap_joiner()
+        if self.joiner >= 0:
+            birth.kill(self.joiner)
+            self.reap()
         self.running.close()
 
-    def _reap_joiner(self) -> None:
-        if self._joiner >= 0:
-            birth.kill(self._joiner)
-            os.waitid(os.P_PIDFD, self._joiner, os.WEXITED)
-            os.close(self._joiner)
-            self._joiner = -1
+    def reap(self) -> None:
+        """The joiner has ended, or will any moment."""
+        os.waitid(os.P_PIDFD, self.joiner, os.WEXITED)
+        os.close(self.joiner)
+        self.joiner = -1
 
     def finish(self) -> birth.Running:
-        """The command that runs now.  Raises StartFailed; then nothing is left."""
+        """The command that runs now.  Raises StartFailed; then nothing is left of it.
+
+        The joiner is still to be reaped, when its pidfd says so.
+        """
         self.talk.sync.close()
-        self._reap_joiner()
         try:
             self.talk.check()
         except Exception:
-            if self.running.pidfd >= 0:
+            if self.talk.born:
                 os.waitid(os.P_PIDFD, self.running.pidfd, os.WEXITED)
             self.running.close()
             raise
@@ -139,6 +143,7 @@ def _joiner(plan: dict[str, Any], spec: dict[str, Any], work: init.Birth, box: i
         if pid == 0:
             _command(plan, spec, work)
         report.send(work.sync, b"born", [pidfd])
+        work.sync.close()  # the shim waits for its end, not for ours, which takes longer
     except BaseException as error:  # noqa: BLE001 - whatever it is, the shim must hear of it
         report.fail(work.sync, "join", error)
     os._exit(0)

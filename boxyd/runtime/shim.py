@@ -56,7 +56,6 @@ class Shim:
         self._cgroup = birth.Cgroup(plan["cgroup"])
         self._steps: list[Step] = []
         self._sessions: dict[str, Session] = {}
-        self._joining: set[Joining] = set()
         self._ending: list[Session] = []
         self._links: list[Link] = []
         self._listener: socket.socket | None = None
@@ -125,7 +124,7 @@ class Shim:
             "pid": running.pid,
             "shim_pid": os.getpid(),
             "started": self.started,
-            "notices": running.notices,
+            "notices": running.host.notices,
         }
 
     # -------------------------------------------------------------- control
@@ -186,7 +185,6 @@ class Shim:
         spec, visit = exec_spec(request["spec"]), Visit(request)
         box = self._sessions[MAIN].running.pidfd
         joining = Joining(self.plan, self._steps, self._cgroup, box, spec)
-        self._joining.add(joining)
         mine, fds[:] = list(fds), []
 
         def done(running: Running | BoxyError) -> None:
@@ -206,11 +204,15 @@ class Shim:
         if not joining.talk.ended:
             return
         self._poller.remove(joining.talk.sync.fileno())
-        self._joining.discard(joining)
+        self._poller.add(joining.joiner, IN, lambda _: self._reap(joining))
         try:
             done(joining.finish())
         except BoxyError as error:
             done(error)
+
+    def _reap(self, joining: Joining) -> None:
+        self._poller.remove(joining.joiner)
+        joining.reap()
 
     def _joined(
         self,
@@ -345,6 +347,7 @@ def _live(
         link.send(json.dumps({"error": error.to_wire()}).encode())
         return 1
     shim.add_link(link)
+    shim.main.running.host.close()
     if client:
         shim.attach(shim.main, Visit(request), client)
     shim.run()

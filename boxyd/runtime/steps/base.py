@@ -44,16 +44,28 @@ class Host:
         self.userns = userns
         self.notices: list[str] = []
         self.kept: list[int] = []
+        self.root = -1
 
     def keep(self, fd: int) -> int:
-        """`fd`, which is closed in the shim once the box has its own copy."""
+        """`fd`, which is closed in the shim once the box runs with its own copy."""
         self.kept.append(fd)
         return fd
 
     def close(self) -> None:
-        """Let go of everything that was kept."""
+        """Let go of everything that was kept, except the root's mount.
+
+        That one stays until the shim ends: the last to let go of an overlay waits until the
+        disk has what was written (sync_filesystem), which must not delay the box's end.
+        """
         while self.kept:
             os.close(self.kept.pop())
+
+    def close_all(self) -> None:
+        """Let go of the root's mount, too."""
+        self.close()
+        if self.root >= 0:
+            os.close(self.root)
+            self.root = -1
 
 
 class Inside:

@@ -43,7 +43,7 @@ class Overlay(Step):
             mount = build(self.lowers, self.upper, self.work, host.userns, self.volatile)
         except OSError as error:
             raise OSError(error.errno, str(error.strerror), self.upper) from None
-        self._mount = host.keep(mount)
+        self._mount = host.root = mount
 
     def _make_folders(self) -> None:
         """The writable layer's top is the root of the box: it looks as the image's does."""
@@ -168,7 +168,9 @@ class File(Step):
     def prepare(self, host: Host) -> None:
         """Write it, owned by the box's root, and copy its mount."""
         os.makedirs(os.path.dirname(self.source), mode=0o700, exist_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        if os.path.lexists(self.source):  # truncating would have ext4 flush it to disk at once
+            os.unlink(self.source)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(self.source, flags, 0o644)
         try:
             os.fchown(fd, host.base, host.base)
