@@ -320,8 +320,11 @@ _OPS = {
 }
 
 
-def main(message: bytes, fds: list[int]) -> NoReturn:
-    """The rest of a shim's life: from the launch message to the box's end."""
+def main(message: bytes, fds: list[int], zygote: int) -> NoReturn:
+    """The rest of a shim's life: from the launch message to the box's end.
+
+    The pipe `zygote` is closed when the box runs.
+    """
     status = 1
     where = ""
     try:
@@ -331,14 +334,18 @@ def main(message: bytes, fds: list[int]) -> NoReturn:
             plan = json.loads(file.read())
         where = plan["box"]
         sys_.set_title(f"boxy-shim {plan['name']}")
-        status = _live(plan, request, link, fds)
+        status = _live(plan, request, link, fds, zygote)
     except BaseException as error:  # noqa: BLE001 - the last resort of a process on its own
         complain(where, trace(error))
     os._exit(status)
 
 
 def _live(
-    plan: dict[str, Any], request: dict[str, Any], link: socket.socket, client: list[int]
+    plan: dict[str, Any],
+    request: dict[str, Any],
+    link: socket.socket,
+    client: list[int],
+    zygote: int,
 ) -> int:
     shim = Shim(plan)
     try:
@@ -350,6 +357,7 @@ def _live(
     shim.main.running.host.close()
     if client:
         shim.attach(shim.main, Visit(request), client)
+    os.close(zygote)
     shim.run()
     return 0
 

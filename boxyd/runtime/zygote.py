@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import gc
 import os
+import select
 import signal
 import socket
 import sys
@@ -21,6 +22,8 @@ import time
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
 _MFD_EXEC = 0x10
 SEALED = "boxy-python"
+_PATIENCE = 200
+"""milliseconds for a start before another spare is made in any case"""
 
 
 def sealed() -> bool:
@@ -55,7 +58,7 @@ def main(link: socket.socket) -> None:
 
     A fork and the first touch of each page are most of what a shim costs (some milliseconds),
     so that is paid before the launch is asked for: the spare itself waits for the next launch
-    message, and its taking one is the zygote's sign to fork another.
+    message, tells the zygote that it took one, and by closing the pipe that its box runs.
     """
     from boxyd.runtime import report, shim
     from boxyd.runtime import syscalls as sys_
@@ -78,9 +81,20 @@ def main(link: socket.socket) -> None:
             os.close(ours)
             _spare(link, theirs)
         os.close(theirs)
-        while pid > 0 and os.read(ours, 16) not in {b"", b"taken"}:
-            continue
+        if pid > 0:
+            _wait_for_need(link, ours)
         os.close(ours)
+
+
+def _wait_for_need(link: socket.socket, spare: int) -> None:
+    """Until another spare is needed: the one there is has its box running (or died), so that
+    forking does not take the processor from a start; or the next launch is waiting already."""
+    if os.read(spare, 16) != b"taken":
+        return
+    poll = select.poll()
+    poll.register(link, select.POLLIN)
+    poll.register(spare, select.POLLIN)
+    poll.poll(_PATIENCE)
 
 
 def _spare(link: socket.socket, zygote: int) -> None:
@@ -96,8 +110,7 @@ def _spare(link: socket.socket, zygote: int) -> None:
     sys_.prctl(sys_.PR_SET_PDEATHSIG, 0)
     link.close()
     os.write(zygote, b"taken")
-    os.close(zygote)
-    shim.main(message, fds)
+    shim.main(message, fds, zygote)
 
 
 def _ended(link: socket.socket) -> bool:
