@@ -59,6 +59,8 @@ class Recovery:
         for record in records:
             with about(record.box.id):
                 await self._take_up(record)
+        if living := sum(record.alive for record in records):
+            log.info("%d boxes that an earlier daemon left running go on", living)
         for trash in self._state.trash():
             await empty(trash)
         await self._clear_orphans({os.path.basename(folder) for folder, _ in damaged})
@@ -122,7 +124,7 @@ class Recovery:
             return
         self._forced(record, self._status_of(record), pid=link.pid, shim_pid=link.shim_pid)
         self._lives.adopt(record, link)
-        log.info("box %s goes on, it is %s", record.box.name, record.box.status)
+        log.debug("it goes on, %s", record.box.status)
         if record.box.status is Status.STOPPING:
             self._lives.finish_stopping(record)
 

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -95,6 +96,7 @@ def require_root() -> None:
 def run(paths: Paths, options: argparse.Namespace, open_: OpenHouse = open_house) -> int:
     """Lock, listen, serve.  Raises BoxyError if it cannot come to that."""
     os.chdir("/")
+    _raise_file_limit()
     os.umask(0o022)
     passed = instance.passed_socket(os.environ)
     if passed is not None:
@@ -111,6 +113,13 @@ def run(paths: Paths, options: argparse.Namespace, open_: OpenHouse = open_house
     finally:
         locks.release()
     return 0
+
+
+def _raise_file_limit() -> None:
+    """Every box costs a dozen descriptors, mostly of counters; a shell gives 1,024 in all."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _served_at(paths: Paths, sock: socket.socket) -> Paths:
