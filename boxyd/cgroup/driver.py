@@ -60,8 +60,11 @@ class HierarchyDriver:
     @property
     def notices(self) -> list[str]:
         """What this host lacks."""
-        lost = [text for name, text in _MISSING.items() if name not in self.controllers]
-        found = [f"This machine's cgroups lack a controller, and boxes with it {x}." for x in lost]
+        found = [
+            f"This machine has no cgroup controller {name}: boxes go without {text}."
+            for name, text in _MISSING.items()
+            if name not in self.controllers
+        ]
         found += [notice for h in self._hierarchies for notice in h.notices]
         if "memory" in self.controllers and not self._counts_swap():
             found.append(

@@ -67,22 +67,31 @@ class V2Hierarchy(Hierarchy):
     def _hand_down(self, path: str) -> None:
         present = files.words(path + "/cgroup.controllers")
         done = files.words(path + "/cgroup.subtree_control")
-        for controller in sorted((self.controllers & present) - done):
-            self._enable(path, controller)
-
-    def _enable(self, path: str, controller: str) -> None:
-        target = path + "/cgroup.subtree_control"
+        missing = sorted((self.controllers & present) - done)
         try:
-            files.write(target, "+" + controller)
+            if missing and not _is_real_root(path):
+                self._clear(path)
         except OSError as error:
-            if error.errno != errno.EBUSY or not self._may_clear(path):
+            for controller in missing:
                 self._complain(controller, path, error)
-                return
+            return
+        for controller in missing:
             try:
-                _clear(path)
-                files.write(target, "+" + controller)
-            except OSError as second:
-                self._complain(controller, path, second)
+                files.write(path + "/cgroup.subtree_control", "+" + controller)
+            except OSError as error:
+                self._complain(controller, path, error)
+
+    def _clear(self, path: str) -> None:
+        """See to it that no process is in `path` itself.  Raises OSError where that is not ours.
+
+        The kernel would take cpu and pids all the same, and turn the cgroup into the root of a
+        threaded subtree, in which there is no memory controller and no process can be born.
+        """
+        if not files.read(path + "/cgroup.procs").strip():
+            return
+        if not self._may_clear(path):
+            raise OSError(errno.EBUSY, "processes of others are in it")
+        _move_into_leaf(path)
 
     def _may_clear(self, path: str) -> bool:
         """Only what is ours to arrange: our own cgroup, or the root of our cgroup namespace."""
@@ -130,7 +139,12 @@ class V2Hierarchy(Hierarchy):
         return found
 
 
-def _clear(path: str) -> None:
+def _is_real_root(path: str) -> bool:
+    """The root of the machine's hierarchy is the one cgroup that tells of no events."""
+    return not os.path.exists(path + "/cgroup.events")
+
+
+def _move_into_leaf(path: str) -> None:
     """Move every process of `path` into a leaf below it, ourselves among them."""
     leaf = f"{path}/{LEAF}"
     if not os.path.isdir(leaf):

@@ -62,6 +62,7 @@ V2_FILES: dict[str, dict[str, str]] = {
     },
     "pids": {"pids.max": "max", "pids.current": "3"},
 }
+THREADED = ("cpu", "cpuset", "pids")
 _EVERY_V1 = {"cgroup.procs": "", "tasks": "", "cgroup.clone_children": "0"}
 _EVERY_V2 = {
     "cgroup.procs": "",
@@ -90,6 +91,8 @@ class FakeKernel:
         """files that new cgroups lack"""
         self.refused: dict[str, int] = {}
         """files that refuse every write, with the errno"""
+        self.threaded: set[Path] = set()
+        """cgroups that handed controllers down while they held processes: a trap"""
         self.writes: list[tuple[str, str]] = []
         for mount in (*self.old, *filter(None, [self.v2])):
             Path(mount).mkdir(exist_ok=True)
@@ -144,6 +147,9 @@ class FakeKernel:
             content = dict(_EVERY_V2) | {"cgroup.controllers": " ".join(handed)}
             for name in handed if path != self.v2 else ():
                 content |= V2_FILES.get(name, {})
+            if path == self.v2:
+                for name in ("cgroup.events", "cgroup.freeze", "cgroup.kill"):
+                    del content[name]
         for name, text in content.items():
             if name not in self.missing:
                 Path(path, name).write_text(text)
@@ -193,10 +199,14 @@ class FakeKernel:
     def _hand_down(self, folder: Path, controller: str) -> None:
         if controller not in files.words(str(folder / "cgroup.controllers")):
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(folder))
-        real_root = str(folder) == self.v2 and not (folder / "cgroup.type").exists()
-        if files.read(str(folder / "cgroup.procs")).strip() and not real_root:
-            raise OSError(errno.EBUSY, "Device or resource busy", str(folder))
+        real_root = not (folder / "cgroup.events").exists()
         control = folder / "cgroup.subtree_control"
+        if files.read(str(folder / "cgroup.procs")).strip() and not real_root:
+            if controller not in THREADED:
+                raise OSError(errno.EBUSY, "Device or resource busy", str(folder))
+            self.threaded.add(folder)
+        elif folder in self.threaded and controller not in THREADED:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported", str(folder))
         control.write_text(f"{control.read_text()} {controller}".strip())
         for child in folder.glob("*/cgroup.controllers"):
             child.write_text(f"{child.read_text()} {controller}".strip())

@@ -7,6 +7,7 @@ import errno
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -29,6 +30,7 @@ from boxyd.cgroup.reader import (
     Row,
 )
 from boxyd.stats import Sampler
+from tests.conftest import Workspace
 from tests.privileged.cgroup.conftest import CONTROLLERS, KIND, Spawn
 from tests.support.cgroup_suite import MIB, DriverSuite, folders
 
@@ -391,3 +393,36 @@ if KIND in ("v2", "hybrid"):
         programs.close()  # what is attached stays in force
         assert opened(spawn(group, OPEN, "/dev/zero", "/dev/kmsg")) == f"allowed {REFUSED}"
         group.remove()
+
+
+# ------------------------------------------------------------------ inside another container
+
+NESTED = """
+import os, subprocess, sys
+sys.path[:0] = sys.argv[2:]
+from boxy_core.models import Limits
+from boxyd.cgroup import detect
+root = sys.argv[1]
+subprocess.run(["mount", "-t", "cgroup2", "cgroup2", root], check=True)
+driver = detect(root, "boxy")
+group = driver.create("boxy/one", Limits(memory=32 << 20))
+print(driver.kind, len(driver.notices) - ("cpuset" not in driver.controllers), flush=True)
+print(open("/proc/self/cgroup").read().strip(), flush=True)
+print(open(group.plan().into + "/memory.max").read().strip(), flush=True)
+group.remove()
+"""
+
+if KIND == "v2":
+
+    def test_boxes_run_inside_a_container_of_another_runtime(
+        driver: Driver, parent: str, spawn: Spawn, workspace: Workspace
+    ) -> None:
+        outer = driver.create(f"{parent}/outer", Limits(), devices=None)
+        unshare = "import os, sys; os.execvp('unshare', ['unshare', '-m', '-C', *sys.argv[1:]])"
+        place = workspace.folder / "cgroup"
+        place.mkdir()
+        python = [sys.executable, "-c", NESTED, str(place), os.getcwd()]
+        process = spawn(outer, unshare, *python)
+        answer = process.communicate(timeout=60)[0].decode().splitlines()
+        assert answer == ["v2 0", "0::/boxyd", str(32 * MIB)]
+        outer.remove()

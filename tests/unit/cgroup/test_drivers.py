@@ -179,10 +179,11 @@ def test_v2_controllers_are_handed_down_to_the_boxes(v2: FakeKernel) -> None:
 
 
 def test_v2_processes_move_out_of_the_root_of_a_cgroup_namespace(v2: FakeKernel) -> None:
-    (v2.root / "cgroup.type").write_text("domain")  # a real root has none
+    (v2.root / "cgroup.events").write_text("populated 1\nfrozen 0\n")  # a real root has none
     v2.put(v2.root, 4242)
     driver = v2.driver()
     assert driver.notices == []
+    assert not v2.threaded
     assert (v2.root / "boxyd/cgroup.procs").read_text() == "4242\n"
     assert (v2.root / "boxy/memory.max").exists()
 
@@ -192,7 +193,8 @@ def test_v2_other_peoples_processes_are_not_moved(v2: FakeKernel) -> None:
     v2.put(v2.root / "boxy", 4242)
     driver = v2.driver()
     assert (v2.root / "boxy/cgroup.procs").read_text() == "4242\n"
-    assert any("memory" in notice and "busy" in notice for notice in driver.notices)
+    assert not v2.threaded
+    assert any("memory" in notice and "processes of others" in notice for notice in driver.notices)
 
 
 def test_v2_uses_the_cgroup_that_was_delegated_to_it(
