@@ -17,9 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-_RESET = (
-    signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP,
-    signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGTTOU,
+_RESET = tuple(
+    int(number)
+    for number in (
+        signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP,
+        signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD, signal.SIGTTOU,
+        signal.SIGTTIN, signal.SIGTSTP,
+    )
 )  # fmt: skip
 
 
@@ -42,8 +46,8 @@ def forget_imports() -> None:
 def reset_signals() -> None:
     """Handlers and mask as a fresh program expects them (signal(7): ignoring is inherited)."""
     for number in _RESET:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        sys_.set_handler(number, 0)
+    sys_.unblock_all()
 
 
 def place_stdio(stdin: int, stdout: int, stderr: int) -> None:

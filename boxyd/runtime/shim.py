@@ -370,7 +370,7 @@ def settle() -> None:
     os.umask(0o077)
     for number in (1, 2):
         os.dup2(0, number)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    sys_.set_handler(signal.SIGCHLD, 0)
     sys_.set_name("boxy-shim")
     sys_.set_title("boxy-shim (spare)")
     warm_up()

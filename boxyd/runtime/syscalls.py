@@ -1,15 +1,17 @@
 """The system calls that Python 3.11 lacks: one thin function each, named as in its man page.
 
-Constraints: the only module that knows ctypes; x86_64 and aarch64.  Every prototype is built
-at import, because a box's first millisecond is spent here.  Failures raise OSError with the
-call's name and, where there is one, the path it was about.  `clone3` may only be used in a
-single-threaded process.
+Constraints: x86_64 and aarch64.  Every prototype is built at import, and structures go to the
+kernel as plain bytes, because a box's first millisecond is spent here: each new ctypes array
+would be a new type, which touches hundreds of KiB that a fork shares until then.  Failures
+raise OSError with the call's name and, where there is one, the path it was about.  `clone3`
+may only be used in a single-threaded process.
 """
 
 # ruff: noqa: D402 - the first line names the man page, which is named as the function is
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import ctypes
 import errno as _errno
 import os
@@ -105,21 +107,22 @@ def _raw(*types: type, library: ctypes.CDLL = _libc) -> ctypes._FuncPointer:
 
 _open_tree = _raw(_int, _str, _uint)
 _move_mount = _raw(_int, _str, _int, _str, _uint)
-_mount_setattr = _raw(_int, _str, _uint, _ptr, ctypes.c_size_t)
+_mount_setattr = _raw(_int, _str, _uint, _str, ctypes.c_size_t)
 _fsopen = _raw(_str, _uint)
 _fsconfig = _raw(_int, _uint, _str, _str, _int)
 _fsmount = _raw(_int, _uint, _uint)
-_openat2 = _raw(_int, _str, _ptr, ctypes.c_size_t)
+_openat2 = _raw(_int, _str, _str, ctypes.c_size_t)
 _close_range = _raw(_uint, _uint, _uint)
 _pivot_root = _raw(_str, _str)
-_capset = _raw(_ptr, _ptr)
-_seccomp = _raw(_uint, _uint, _ptr)
+_capset = _raw(_str, _str)
+_seccomp = _raw(_uint, _uint, _str)
 _keyctl = _raw(_int, _long)
-_clone3 = _raw(_ptr, ctypes.c_size_t, library=_held)
+_clone3 = _raw(_str, ctypes.c_size_t, library=_held)
 _clone = _raw(_u64, _ptr, _ptr, _ptr, _u64, library=_held)
 _clone_function = _prototype(_libc, "clone", _ptr, _ptr, _int, _ptr, _ptr)
 _pause = ctypes.cast(_libc.pause, _ptr)
 _prctl = _prototype(_libc, "prctl", _int, *([ctypes.c_ulong] * 4))
+_prctl_text = _prototype(_libc, "prctl", _int, _str, *([ctypes.c_ulong] * 3))
 _setns = _prototype(_libc, "setns", _int, _int)
 _unshare = _prototype(_libc, "unshare", _int)
 _mount = _prototype(_libc, "mount", _str, _str, _str, ctypes.c_ulong, _str)
@@ -160,8 +163,7 @@ def mount_setattr(
         add |= MOUNT_ATTR_IDMAP
     change = struct.pack("=QQQQ", add, 0, MS_PRIVATE if private else 0, max(userns, 0))
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    buffer = ctypes.create_string_buffer(change, 32)
-    _checked(_mount_setattr(_NR["mount_setattr"], mount, b"", flags, buffer, 32), "mount_setattr")
+    _checked(_mount_setattr(_NR["mount_setattr"], mount, b"", flags, change, 32), "mount_setattr")
 
 
 def move_mount(mount: int, path: str, *, directory: int = AT_FDCWD) -> None:
@@ -228,7 +230,7 @@ def pivot_root(new: str, old: str) -> None:
 
 def openat2(directory: int, path: str, flags: int, resolve: int, mode: int = 0) -> int:
     """Open by a path that may only go where RESOLVE_* flags let it: openat2(2)."""
-    how = ctypes.create_string_buffer(struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve), 24)
+    how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
     result = _openat2(_NR["openat2"], directory, os.fsencode(path), how, 24)
     return _checked(result, "openat2", path)
 
@@ -250,9 +252,8 @@ def clone3(flags: int = 0, *, cgroup: int = -1, exit_signal: int = 17) -> tuple[
         *(flags | into, ctypes.addressof(pidfd), 0, 0, exit_signal, 0, 0, 0, 0, 0),
         max(cgroup, 0),
     )
-    buffer = ctypes.create_string_buffer(arguments, 88)
     _api.PyOS_BeforeFork()
-    pid = _clone3(_NR["clone3"], buffer, 88)
+    pid = _clone3(_NR["clone3"], arguments, 88)
     number = ctypes.get_errno()
     if pid < 0 and number == _errno.ENOSYS and cgroup < 0:
         signal = 0 if flags & CLONE_PARENT else exit_signal
@@ -267,16 +268,18 @@ def clone3(flags: int = 0, *, cgroup: int = -1, exit_signal: int = 17) -> tuple[
     return pid, pidfd.value
 
 
+_stack = ctypes.create_string_buffer(_STACK)
+
+
 class Parked:
     """A process that does nothing but hold new namespaces (`flags`) until `end`.
 
-    It shares our memory and waits in pause(2) on a small stack of its own, so making it costs
-    a tenth of a fork; it runs no Python.  Sources: clone(2), CLONE_VM.
+    It shares our memory and waits in pause(2) on the one small stack there is for that, so
+    making it costs a tenth of a fork; it runs no Python.  Sources: clone(2), CLONE_VM.
     """
 
     def __init__(self, flags: int) -> None:
-        self._stack = ctypes.create_string_buffer(_STACK)
-        top = (ctypes.addressof(self._stack) + _STACK) & ~0xF
+        top = (ctypes.addressof(_stack) + _STACK) & ~0xF
         pidfd = ctypes.c_int(-1)
         flags |= _CLONE_VM | _CLONE_PIDFD | signal.SIGCHLD
         where = ctypes.addressof(pidfd)
@@ -284,7 +287,7 @@ class Parked:
         self._pidfd = pidfd.value
 
     def end(self) -> None:
-        """Kill and reap it; only then is its stack let go."""
+        """Kill and reap it; only then may another be parked."""
         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
         os.close(self._pidfd)
@@ -307,18 +310,26 @@ def prctl(option: int, second: int = 0, third: int = 0) -> int:
 
 def set_name(name: str) -> None:
     """PR_SET_NAME: the name that `ps -o comm` shows, 15 bytes of it."""
-    buffer = ctypes.create_string_buffer(name.encode()[:15])
-    _checked(_prctl(PR_SET_NAME, ctypes.addressof(buffer), 0, 0, 0), "prctl")
+    _checked(_prctl_text(PR_SET_NAME, name.encode()[:15], 0, 0, 0), "prctl")
 
 
 def set_title(title: str) -> None:
     """Write `title` over this process's argument list (proc(5), stat fields 48 and 49)."""
+    start, size = _title
+    if size > 1:
+        text = title.encode(errors="replace")[: size - 1]
+        ctypes.memmove(start, text.ljust(size, b"\0"), size)
+
+
+def _find_title() -> tuple[int, int]:
+    """Where the argument list lies and how long it is; children have it at the same place."""
     with open("/proc/self/stat", "rb") as stat:
         fields = stat.read().rpartition(b")")[2].split()
     start, end = int(fields[45]), int(fields[46])
-    if start and end - start > 1:
-        text = title.encode(errors="replace")[: end - start - 1]
-        ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)
+    return (start, end - start) if start else (0, 0)
+
+
+_title = _find_title()
 
 
 def set_hostname(name: str) -> None:
@@ -353,19 +364,26 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     """Set this process's capabilities, each set a bit mask: capset(2)."""
     low, high = 0xFFFF_FFFF, 32
     sets = (effective, permitted, inheritable)
-    header = ctypes.create_string_buffer(struct.pack("=Ii", 0x2008_0522, 0), 8)
-    data = ctypes.create_string_buffer(
-        struct.pack("=6I", *(s & low for s in sets), *(s >> high for s in sets)), 24
-    )
+    header = struct.pack("=Ii", 0x2008_0522, 0)
+    data = struct.pack("=6I", *(s & low for s in sets), *(s >> high for s in sets))
     _checked(_capset(_NR["capset"], header, data), "capset")
 
 
 def seccomp_load(program: bytes) -> None:
     """seccomp(2) SECCOMP_SET_MODE_FILTER with an array of struct sock_filter."""
-    code = ctypes.create_string_buffer(program, len(program))
-    header = struct.pack("=HxxxxxxQ", len(program) // 8, ctypes.addressof(code))
-    buffer = ctypes.create_string_buffer(header, 16)
-    _checked(_seccomp(_NR["seccomp"], 1, 0, buffer), "seccomp")
+    where = ctypes.cast(ctypes.c_char_p(program), _ptr).value
+    header = struct.pack("=HxxxxxxQ", len(program) // 8, where)
+    _checked(_seccomp(_NR["seccomp"], 1, 0, header), "seccomp")
+
+
+def set_handler(number: int, handler: int) -> None:
+    """Set SIG_DFL (0) or SIG_IGN (1): signal(2), without the enumerations of Python's own."""
+    _signal.signal(number, handler)
+
+
+def unblock_all() -> None:
+    """Block no signal: sigprocmask(2)."""
+    _signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def exists(call: str) -> bool:
