@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -110,8 +109,16 @@ class Message(Lines):
         return self.rows[y] if y < len(self.rows) else []
 
 
-class Switch(Checkbox):
-    """A checkbox whose states differ in shape too, not by colour alone."""
+class Field(Input):
+    """A line of the form; Enter is the form's, after the letters that were typed before it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.submit", "run")]
+
+
+class Switch(Checkbox, inherit_bindings=False):
+    """A checkbox whose states differ in shape too, not by colour alone; Enter is the form's."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle_button", show=False)]
 
     def on_mount(self) -> None:
         """Begin with the right sign."""
@@ -125,10 +132,13 @@ class Switch(Checkbox):
 class FormScreen(ModalScreen[str]):
     """Asks what to run and runs it; the result is the new box's id, "" when given up."""
 
+    # Fast typing: a field handles its keys after the application has seen them.  Enter must come
+    # after the letters before it, so it goes through the field; the focus must move before the
+    # letters behind a Tab are given to a field, so Tab does not.
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "submit", "run", priority=True),
-        Binding("tab,down", "app.focus_next", "next field", key_display="⇥"),
-        Binding("shift+tab,up", "app.focus_previous", "back", key_display="shift+⇥"),
+        Binding("enter", "submit", "run"),
+        Binding("tab,down", "app.focus_next", "next field", key_display="⇥", priority=True),
+        Binding("shift+tab,up", "app.focus_previous", "back", key_display="shift+⇥", priority=True),
         Binding("escape", "leave", "leave"),
     ]
 
@@ -145,7 +155,7 @@ class FormScreen(ModalScreen[str]):
             for name, label, hint in FIELDS:
                 with Horizontal(classes="field"):
                     yield Label(label)
-                    yield Input(
+                    yield Field(
                         value=self._image if name == "image" else "",
                         placeholder=hint,
                         id=f"f-{name}",
@@ -162,10 +172,6 @@ class FormScreen(ModalScreen[str]):
         """Begin where there is something to type."""
         self.query_one("#form").border_title = " New box "
         self.query_one("#f-command" if self._image else "#f-image").focus()
-
-    @on(Input.Submitted)
-    def _entered(self) -> None:
-        self.action_submit()
 
     def action_leave(self) -> None:
         """Give it up."""

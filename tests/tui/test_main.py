@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from msgspec.structs import replace
+from textual import events
 
 from boxy_core.errors import Conflict
 from boxy_core.models import Status
@@ -147,6 +148,17 @@ async def test_the_form_makes_a_box_and_attaches(ui: Console, daemon: FakeDaemon
     assert daemon.bodies[-1]["command"] == ["sleep", "60"]
     assert daemon.boxes[make_box("mine").id].status is Status.RUNNING
     assert daemon.sessions[-1].query["stdin"] == "1"
+
+
+async def test_keys_typed_ahead_reach_the_fields_that_they_were_meant_for(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    await ui.press("n")
+    for key in ("s", "h", "tab", "m", "i", "n", "e", "enter"):
+        ui.app.post_message(events.Key(key, key if len(key) == 1 else None))
+    await ui.in_pane()
+    assert daemon.bodies[-1]["command"] == ["sh"]
+    assert daemon.bodies[-1]["name"] == "mine"
 
 
 async def test_the_form_says_what_is_wrong_and_stays(ui: Console, daemon: FakeDaemon) -> None:
