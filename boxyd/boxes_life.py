@@ -331,8 +331,9 @@ class Lives:
         Raises Conflict unless the box runs, CommandNotFound, CommandNotExecutable, StartFailed.
         """
         link = require_running(record, "exec")
-        session = await self._launches.exec(link, spec, stream)
-        self._shelf.tell(record, "box.exec_started", session=session, command=spec["command"])
+        with record.execs.starting():
+            session = await self._launches.exec(link, spec, stream)
+            self._shelf.tell(record, "box.exec_started", session=session, command=spec["command"])
         return session
 
     async def wait_exit(self, record: Record) -> ExitInfo:
@@ -427,7 +428,7 @@ class Lives:
         if event.get("event") == "exec-exit":
             data = {"session": event.get("session"), "exit_status": event.get("status"),
                     "signal": event.get("signal")}  # fmt: skip
-            self._shelf.tell(record, "box.exec_exited", **data)
+            record.execs.ended(lambda: self._shelf.tell(record, "box.exec_exited", **data))
 
     def started_unseen(self, record: Record, link: Link) -> None:
         """A start came through although the daemon that asked for it was killed meanwhile."""

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -32,15 +32,50 @@ _HEX = frozenset("0123456789abcdef")
 log = logging.getLogger("boxyd.boxes")
 
 
+class Execs:
+    """Keeps the order of what is told of execs: each start before its end.
+
+    A short command has ended before the daemon knows that it has started, since the shim tells
+    of ends on its own; what comes while a start is being asked for waits for the answer.
+    """
+
+    __slots__ = ("_asked", "_held")
+
+    def __init__(self) -> None:
+        self._asked = 0
+        self._held: list[Callable[[], None]] = []
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """While an exec is asked for; its start is told within."""
+        self._asked += 1
+        try:
+            yield
+        finally:
+            self._asked -= 1
+            if not self._asked:
+                held, self._held = self._held, []
+                for tell in held:
+                    tell()
+
+    def ended(self, tell: Callable[[], None]) -> None:
+        """Tell of an end, now or as soon as every start has been told."""
+        if self._asked:
+            self._held.append(tell)
+        else:
+            tell()
+
+
 class Record:
     """A box with what the daemon holds of it while it lives."""
 
-    __slots__ = ("box", "exited", "group", "image", "link", "lock", "oom_told", "removed",
+    __slots__ = ("box", "execs", "exited", "group", "image", "link", "lock", "oom_told", "removed",
                  "sweeping", "task")  # fmt: skip
 
     def __init__(self, box: Box, image: Image | None) -> None:
         self.box = box
         self.image = image
+        self.execs = Execs()
         self.lock = asyncio.Lock()
         """held by whoever takes the box through several steps"""
         self.link: Link | None = None
