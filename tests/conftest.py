@@ -48,7 +48,7 @@ def _tier(path: Path) -> str:
     """The tier of a test file: the first folder below tests/."""
     try:
         return path.relative_to(TESTS).parts[0]
-    except ValueError:
+    except (ValueError, IndexError):  # outside; or tests/ itself, whose collecting failed
         return ""
 
 
