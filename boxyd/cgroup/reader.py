@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from boxyd.cgroup.files import KeptFile
 
@@ -38,8 +39,11 @@ Parser = Callable[[bytes, Row], None]
 
 EMPTY: tuple[int, ...] = (0,) * 10 + (-1,) * 3 + (0,) * 2
 EVERY = 5
-"""An idle box is read in full each fifth time, a busy one every time; pressure is always
-read each second time, since the kernel works it out every two seconds (psi.rst)."""
+"""An idle box is read in full each fifth time, a busy one every time."""
+RARE = 4
+"""Pressure, an average of ten seconds, is read each fourth time."""
+_SHIFT = 6
+"""A change of memory in use by less than one part in 64 is left for the next full reading."""
 
 
 _UNLIMITED = 1 << 62
@@ -49,12 +53,12 @@ _UNLIMITED = 1 << 62
 class Source:
     """A file and the parser that puts what it says into a row."""
 
-    __slots__ = ("file", "parse", "path")
+    __slots__ = ("file", "last", "parse")
 
-    def __init__(self, path: str, parse: Parser, size: int = 4096) -> None:
-        self.path = path
+    def __init__(self, path: str, parse: Parser) -> None:
         self.parse = parse
-        self.file = KeptFile(path, size)
+        self.file = KeptFile(path)
+        self.last = b""
 
 
 Wanted = tuple[str, Parser]
@@ -68,8 +72,10 @@ class Files:
     """each time; the CPU counter is among them"""
     busy: list[Wanted] = field(default_factory=list)
     """while the box uses CPU"""
+    memory: list[Wanted] = field(default_factory=list)
+    """when the memory in use changed; memory.stat is the dearest of all"""
     rare: list[Wanted] = field(default_factory=list)
-    """each second time"""
+    """each fourth time"""
     settings: list[Wanted] = field(default_factory=list)
     """once, and after a change of limits"""
 
@@ -77,6 +83,7 @@ class Files:
         """Take in the files of another hierarchy."""
         self.always += other.always
         self.busy += other.busy
+        self.memory += other.memory
         self.rare += other.rare
         self.settings += other.settings
 
@@ -84,14 +91,19 @@ class Files:
 class Reader:
     """Keeps the files of one box open.  A file that is missing leaves its counter at 0."""
 
+    made: ClassVar[int] = 0
+
     def __init__(self, wanted: Files) -> None:
         self.row: Row = list(EMPTY)
         self._always = _opened(wanted.always)
         self._busy = _opened(wanted.busy)
+        self._memory = _opened(wanted.memory)
         self._rare = _opened(wanted.rare)
         self._settings = wanted.settings
-        self._turn = 0
-        self._stale = True
+        Reader.made += 1
+        self._turn = Reader.made  # the rare readings of many boxes fall into different rounds
+        self._usage = 0
+        self._stale = self._first = True
 
     def read(self) -> Row:
         """The row as it is now: the same list each time, changed in place."""
@@ -102,10 +114,15 @@ class Reader:
         turn = self._turn
         self._turn = turn + 1
         _read(self._always, row)
-        if row[CPU_USEC] != before or turn % EVERY == 0 or not before:
+        full = turn % EVERY == 0 or self._first
+        if full or row[CPU_USEC] != before:
             _read(self._busy, row)
-        if turn % 2 == 0:
+        if full or abs(row[MEMORY_USAGE] - self._usage) > row[MEMORY_USAGE] >> _SHIFT:
+            self._usage = row[MEMORY_USAGE]
+            _read(self._memory, row)
+        if turn % RARE == 0 or self._first:
             _read(self._rare, row)
+        self._first = False
         return row
 
     def refresh(self) -> None:
@@ -121,7 +138,7 @@ class Reader:
 
     def close(self) -> None:
         """Close the files; the row stays."""
-        for sources in (self._always, self._busy, self._rare):
+        for sources in (self._always, self._busy, self._memory, self._rare):
             for source in sources:
                 source.file.close()
             sources.clear()
@@ -140,7 +157,10 @@ def _opened(wanted: Iterable[Wanted]) -> list[Source]:
 def _read(sources: list[Source], row: Row) -> None:
     for source in sources:
         try:
-            source.parse(source.file.read(), row)
+            data = source.file.read()
+            if data != source.last:  # most are as they were: comparing is cheaper than parsing
+                source.parse(data, row)
+                source.last = data
         except (OSError, ValueError):  # gone, or PSI switched off (EOPNOTSUPP)
             continue
 

@@ -87,7 +87,7 @@ class V1Hierarchy(Hierarchy):
         if "memory" in self.controllers:
             inactive = (b"total_inactive_file", MEMORY_RECLAIMABLE, 1)
             found.always.append((path + "/memory.usage_in_bytes", number(MEMORY_USAGE)))
-            found.busy.append((path + "/memory.stat", fields(inactive)))
+            found.memory.append((path + "/memory.stat", fields(inactive)))
             found.settings.append((path + "/memory.limit_in_bytes", limit(MEMORY_LIMIT)))
             found.busy.append((path + "/memory.oom_control", fields((b"oom_kill", OOM_KILLS, 1))))
         if "pids" in self.controllers:

@@ -126,7 +126,7 @@ class V2Hierarchy(Hierarchy):
             found.always.append((path + "/cpu.stat", fields(*usage)))
         if "memory" in self.controllers:
             found.always.append((path + "/memory.current", number(MEMORY_USAGE)))
-            found.busy.append(
+            found.memory.append(
                 (path + "/memory.stat", fields((b"inactive_file", MEMORY_RECLAIMABLE, 1)))
             )
             found.settings.append((path + "/memory.max", limit(MEMORY_LIMIT)))

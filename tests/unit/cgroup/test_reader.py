@@ -73,7 +73,10 @@ def test_a_missing_file_leaves_its_counter_and_a_vanished_one_its_last_value(
     assert kept.read()[reader.PIDS] == 3
 
 
-def test_an_idle_box_is_read_in_full_now_and_then(tmp_path: Path) -> None:
+def test_an_idle_box_is_read_in_full_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader.Reader, "made", 0)
     cpu, pids = tmp_path / "cpu", tmp_path / "pids"
     cpu.write_text("5")
     pids.write_text("1")
@@ -89,6 +92,27 @@ def test_an_idle_box_is_read_in_full_now_and_then(tmp_path: Path) -> None:
     assert kept.read()[reader.PIDS] == 2
     pids.write_text("3")
     assert [kept.read()[reader.PIDS] for _ in range(reader.EVERY)][-1] == 3
+    kept.close()
+
+
+def test_reclaimable_memory_is_read_again_once_the_use_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader.Reader, "made", 0)
+    used, stat = tmp_path / "used", tmp_path / "stat"
+    used.write_text("100000")
+    stat.write_text("10")
+    wanted = reader.Files(
+        always=[(str(used), reader.number(reader.MEMORY_USAGE))],
+        memory=[(str(stat), reader.number(reader.MEMORY_RECLAIMABLE))],
+    )
+    kept = reader.Reader(wanted)
+    kept.read()
+    used.write_text("100100")
+    stat.write_text("20")
+    assert kept.read()[reader.MEMORY_RECLAIMABLE] == 10
+    used.write_text("150000")
+    assert kept.read()[reader.MEMORY_RECLAIMABLE] == 20
     kept.close()
 
 
