@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+import time
 
 from boxyd.runtime import init, report, stage
 from boxyd.runtime import syscalls as sys_
@@ -35,13 +36,14 @@ class Running:
     terminal's master end, `stderr` its slave, held open so that reading never ends early.
     """
 
-    __slots__ = ("host", "pid", "pidfd", "stderr", "stdin", "stdout", "terminal")
+    __slots__ = ("host", "pid", "pidfd", "stderr", "stdin", "stdout", "terminal", "took")
 
     def __init__(self, terminal: bool) -> None:
         self.terminal = terminal
         self.pid = self.pidfd = -1
         self.stdin = self.stdout = self.stderr = -1
         self.host = Host(0, -1)
+        self.took: dict[str, float] = {}
 
     def take_master(self, master: int) -> None:
         """The terminal's other end has come; keep a slave end, too (TIOCGPTPEER)."""
@@ -137,10 +139,12 @@ def start(
     host = Host(plan["id_map"][0][1] if plan["id_map"] else 0, -1)
     running = Running(plan["terminal"])
     running.host = host
+    began = time.monotonic()
     ours, theirs = report.pair()
     lent: list[int] = []
     try:
         _prepare(plan, steps, host)
+        prepared = time.monotonic()
         if not plan["terminal"]:
             lent, (running.stdin, running.stdout, running.stderr) = pipes(plan["stdin"], host.base)
         tasks = cgroup.open_tasks()
@@ -151,8 +155,15 @@ def start(
         _admit(plan, cgroup, running, moved, host.notices)
         ours.settimeout(report.TIMEOUT)
         ours.send(b"go")
+        admitted = time.monotonic()
         meanwhile(running)
         converse(ours, cgroup, running)
+        running.took = {
+            "prepare": round(1e3 * (prepared - began), 3),
+            "clone": round(1e3 * (admitted - prepared), 3),
+            "inside": round(1e3 * (time.monotonic() - admitted), 3),
+            **running.took,
+        }
     except OSError as error:
         _undo(running)
         text = f"{error.strerror or error}"
@@ -249,6 +260,15 @@ def converse(sync: socket.socket, cgroup: Cgroup, running: Running) -> None:
     talk.check()
 
 
+def times(word: bytes) -> dict[str, float]:
+    """The milliseconds of each step from the new process's words `step=ms ...`."""
+    took: dict[str, float] = {}
+    for part in word.split():
+        name, _, ms = part.decode().partition("=")
+        took[name] = round(took.get(name, 0.0) + float(ms), 3)
+    return took
+
+
 class Talk:
     """What a new process says until its command runs; the end of the connection is the end.
 
@@ -267,8 +287,9 @@ class Talk:
         word, fds = report.receive(self.sync)
         if not word:
             self.ended = True
-        elif word == b"exec":
+        elif word[:4] == b"exec":
             self._ready = True
+            self._running.took = times(word[4:])
         elif word == b"terminal" and fds:
             self._running.take_master(fds.pop())
         elif word == b"born" and fds:

@@ -13,6 +13,7 @@ import select
 import signal
 import struct
 import termios
+import time
 
 from boxyd.runtime import command, report
 from boxyd.runtime import syscalls as sys_
@@ -50,7 +51,9 @@ def main(plan: dict[str, Any], birth: Birth) -> NoReturn:
             at[0] = step.do
             if step.do == "pivot":
                 command.forget_imports()
+            began = time.monotonic()
             step.apply(inside)
+            at.append(f"{step.do}={1e3 * (time.monotonic() - began):.3f}")
         process = plan["process"]
         at[0] = "terminal" if plan["terminal"] else "stdio"
         if plan["terminal"]:
@@ -77,6 +80,8 @@ def finish(
 ) -> NoReturn:
     """Take the steps that drop power and become the command.
 
+    `at` is the name of what is being done, and how long each step before took.
+
     The filter goes on last, right before execve: it may not even allow what comes before.
     """
     filters = [step for step in steps if step.do == "seccomp"]
@@ -91,7 +96,7 @@ def finish(
 
     def last() -> None:
         at[0] = "seccomp"
-        sync.send(b"exec")
+        sync.send(" ".join(["exec", *at[1:]]).encode())
         for step in filters:
             step.apply(inside)
         at[0] = "exec"

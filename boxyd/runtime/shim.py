@@ -15,7 +15,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import time
 
 from boxy_core.errors import BoxyError, Conflict, InvalidRequest, NotFound
@@ -23,6 +22,7 @@ from boxyd.runtime import birth, control, frames, report, stage
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.join import Joining
 from boxyd.runtime.log import Log
+from boxyd.runtime.notes import complain, remove, start_time, trace, write_file
 from boxyd.runtime.poller import IN, Poller
 from boxyd.runtime.requests import Visit, exec_spec, size
 from boxyd.runtime.session import Nature, Outcome, Session
@@ -70,7 +70,7 @@ class Shim:
         """Make the box and its main session.  Raises StartFailed, and nothing is left."""
         self._steps = birth.steps_of(self.plan)
         self._oom_before = self._cgroup.oom_kills()
-        _remove(self._box + "/exit.json")
+        remove(self._box + "/exit.json")
         try:
             running = birth.start(self.plan, self._cgroup, self._steps, self._announce)
         except BaseException:
@@ -108,8 +108,8 @@ class Shim:
             self._poller.remove(self._listener.fileno())
             self._listener.close()
             self._listener = None
-            _remove(self._run + "/shim.sock")
-            _remove(self._run + "/shim.json")
+            remove(self._run + "/shim.sock")
+            remove(self._run + "/shim.json")
 
     @property
     def main(self) -> Session:
@@ -125,6 +125,7 @@ class Shim:
             "shim_pid": os.getpid(),
             "started": self.started,
             "notices": running.host.notices,
+            "took": running.took,
         }
 
     # -------------------------------------------------------------- control
@@ -397,53 +398,3 @@ _SAMPLE = {
         {"do": "capabilities", "keep": ["chown"]},
     ]
 }
-
-
-def start_time(pid: int) -> int:
-    """When the process started, in clock ticks since boot: with it a pid is never mistaken."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        return int(file.read().rpartition(b")")[2].split()[19])
-
-
-def write_file(path: str, value: dict[str, Any], *, durable: bool) -> None:
-    """Replace a JSON file at once; `durable`: it is on disk when this returns."""
-    temporary = path + ".tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o600)
-    try:
-        os.write(fd, json.dumps(value).encode() + b"\n")
-        if durable:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.rename(temporary, path)
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return
-
-
-def trace(error: BaseException) -> str:
-    """The error and where it came from; the module `traceback` is too much for every shim."""
-    lines = [f"{type(error).__name__}: {error}"]
-    at = error.__traceback__
-    while at:
-        code = at.tb_frame.f_code
-        lines.append(f"  {os.path.basename(code.co_filename)}:{at.tb_lineno} {code.co_name}")
-        at = at.tb_next
-    return "\n".join(lines)
-
-
-def complain(box: str, text: str) -> None:
-    """Leave word of what should never happen in the box's folder, or on stderr without one."""
-    try:
-        fd = os.open(box + "/shim.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    except OSError:
-        fd = 2
-    try:
-        os.write(fd, f"{time.strftime('%Y-%m-%dT%H:%M:%S')} {text}\n".encode())
-    except OSError:
-        sys.exit(1)

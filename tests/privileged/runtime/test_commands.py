@@ -225,6 +225,16 @@ async def test_an_environment_of_the_greatest_length_reaches_the_command(rig: Ri
     assert int(client.output()) > 800_000
 
 
+async def test_the_time_of_each_part_of_the_start_is_told(rig: Rig) -> None:
+    made = rig.plan("true")
+    link, client = await rig.launch(made)
+    await client.finish()
+    assert list(link.took)[:3] == ["prepare", "clone", "inside"]
+    inside = {step["do"] for step in made["steps"]}
+    assert {"overlay", "proc", "mask", "pivot"} <= inside & set(link.took)
+    assert sum(link.took[name] for name in inside & set(link.took)) < link.took["inside"] * 2
+
+
 async def test_ps_shows_readable_names(rig: Rig) -> None:
     link = await rig.detached("sleep", "1000")
     shim = Path(f"/proc/{link.shim_pid}/cmdline").read_bytes().rstrip(b"\0")

@@ -1,6 +1,6 @@
 """What a box can and cannot see and do; each test is one fact of the isolation by default."""
 
-# ruff: noqa: ASYNC221, ASYNC230, ASYNC240 - nothing else runs in a test's loop
+# ruff: noqa: ASYNC230, ASYNC240 - nothing else runs in a test's loop
 
 from __future__ import annotations
 
