@@ -215,27 +215,28 @@ def check_target(target: str) -> None:
 
 
 def _files(box: Box, paths: Paths) -> list[steps.Step]:
-    """/etc/hostname and /etc/hosts always; names are only looked up where there is a network."""
+    """/etc/hostname, hosts and resolv.conf, unless the user mounts something of his there."""
     name = hostname(box)
     folder = paths.box(box.id) + "/etc/"
-    shared = box.spec.network == "host"
-    hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-    texts = {"hostname": name + "\n", "hosts": f"{hosts}127.0.1.1\t{name}\n"}
-    made: list[steps.Step] = [
-        steps.File(source=folder + file, target="/etc/" + file, text=text)
-        for file, text in texts.items()
-        if not (shared and file == "hosts")
-    ]
-    for file in ("hosts", "resolv.conf") if shared else ():
-        source = os.path.realpath("/etc/" + file)
-        made.append(
-            steps.Bind(
-                source=source, target="/etc/" + file, read_only=True, optional=True, map_ids=False
+    local = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+    texts = {
+        "hostname": name + "\n",
+        "hosts": f"{local}127.0.1.1\t{name}\n",
+        "resolv.conf": "# This box has no network.\n",
+    }
+    taken = {os.path.normpath("/" + mount.target.lstrip("/")) for mount in box.spec.mounts}
+    made: list[steps.Step] = []
+    for file, text in texts.items():
+        target = "/etc/" + file
+        if target in taken:
+            continue
+        if box.spec.network == "host" and file != "hostname":
+            shown = steps.Bind(
+                source=target, target=target, read_only=True, optional=True, map_ids=False
             )
-        )
-    if not shared:
-        text = "# This box has no network.\n"
-        made.append(steps.File(source=folder + "resolv.conf", target="/etc/resolv.conf", text=text))
+            made.append(shown)
+        else:
+            made.append(steps.File(source=folder + file, target=target, text=text))
     return made
 
 

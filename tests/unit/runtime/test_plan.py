@@ -121,6 +121,12 @@ def test_the_hosts_network() -> None:
     assert shown == {"/etc/hosts", "/etc/resolv.conf"}
 
 
+def test_a_file_of_the_users_own_stands_in_place_of_ours() -> None:
+    made = build(mounts=[Mount(source="/my/hosts", target="//etc/./hosts")])
+    files = {s["target"] for s in made["steps"] if s["do"] == "file"}
+    assert files == {"/etc/hostname", "/etc/resolv.conf"}
+
+
 def test_only_an_unconfined_box_has_no_filter() -> None:
     assert "seccomp" not in names(build(seccomp="unconfined"))
     assert "seccomp" not in names(build(host=HostFacts(
