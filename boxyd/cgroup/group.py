@@ -187,9 +187,15 @@ class Group:
         return self._life.populated() or bool(self._strays())
 
     def kill(self, timeout: float = 5.0) -> None:
-        """Kill everything; returns when the cgroup is empty in every hierarchy."""
-        with contextlib.suppress(FileNotFoundError):
+        """Kill everything; returns when the cgroup is empty in every hierarchy.
+
+        Whoever takes up the end of the box may remove the cgroup meanwhile: then all is done.
+        """
+        try:
             self._life.kill(timeout)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENODEV}:
+                raise
         if self._strays():
             killing.kill_until_gone(self._strays, self._relative, timeout)
 
