@@ -235,6 +235,10 @@ class Lives:
             data: dict[str, object] = {"signal": number}
             self._shelf.change(record, "box.stopping", status=Status.STOPPING, data=data)
             await self._signal(record, number)
+            if record.box.spec.tty and record.box.spec.stop_signal is None:
+                # A shell at a terminal ignores SIGTERM; its terminal going away ends it, as a
+                # window's closing does (systemd.kill(5), SendSIGHUP=).
+                await self._signal(record, signal.SIGHUP)
 
     async def _finish_stop(self, record: Record, grace: float) -> None:
         if not await _within(record.exited, grace):

@@ -195,8 +195,11 @@ async def update(request: web.Request) -> web.Response:
     """Other limits, at once."""
     Query(request)
     changes = await body(request, dict[str, Any])
+    house = request.app[HOUSE]
     with _found(request) as record:
-        return answer(await request.app[HOUSE].boxes.update(record, changes))
+        box = await house.boxes.update(record, changes)
+        house.sampler.refresh(box.id)
+        return answer(box)
 
 
 # ---------------------------------------------------------------------- who comes to stay

@@ -160,6 +160,12 @@ class Sampler:
             return _stats(box_id, self._sample(box_id, subject, time.time()))
         return _stats(box_id, subject.history[-1])
 
+    def refresh(self, box_id: str) -> None:
+        """Sample a box out of turn: its limits were changed, and the next look must show them."""
+        subject = self._subjects.get(box_id)
+        if subject is not None and subject.read is not None:
+            self._sample(box_id, subject, time.time())
+
     async def watch(self) -> AsyncIterator[Tick]:
         """Each round as it is taken; a reader that is slow misses rounds, and delays nobody."""
         while True:

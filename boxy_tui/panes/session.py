@@ -10,7 +10,6 @@ import asyncio
 import json
 import struct
 from enum import StrEnum
-from typing import ClassVar
 
 from textual import events
 from textual.message import Message
@@ -18,7 +17,7 @@ from textual.message import Message
 from boxy_core import protocol as wire
 from boxy_core.client.aio import Client
 from boxy_core.errors import BoxyError
-from boxy_tui.format import plain, size
+from boxy_tui.format import plain
 from boxy_tui.panes.backlog import Backlog
 from boxy_tui.panes.link import Handlers, StreamLink, Target, connect, exit_words
 from boxy_tui.panes.scheduler import Scheduler
@@ -87,8 +86,6 @@ class SessionPane(TerminalPane):
             self.pane = pane
             self.name = name
 
-    LAG_NOTICE: ClassVar[str] = "This pane was too slow and missed {}; the screen is up to date."
-
     def __init__(self, client: Client, target: Target, scheduler: Scheduler) -> None:
         super().__init__(scheduler)
         self.target = target
@@ -97,6 +94,8 @@ class SessionPane(TerminalPane):
         self.words = ""
         self.needle = ""
         self.viewers = 1
+        self.missed = 0
+        """bytes of a flood that were not sent here, until something is typed"""
         self._client = client
         self._link: StreamLink | None = None
         self._early = bytearray()
@@ -171,6 +170,9 @@ class SessionPane(TerminalPane):
 
     def send(self, data: bytes) -> None:
         """Bytes for the program; what is typed while it connects waits."""
+        if self.missed:
+            self.missed = 0
+            self.post_message(self.Changed(self))
         if self._link is None or self.life is not Life.LIVE:
             if self.life in (Life.NEW, Life.CONNECTING):
                 self._early += data[: EARLY - len(self._early)]
@@ -221,7 +223,8 @@ class SessionPane(TerminalPane):
     def _lagged(self, missed: int) -> None:
         self.replaying = True
         self.restart()
-        self.notify(self.LAG_NOTICE.format(size(missed)), severity="warning")
+        self.missed += missed
+        self.post_message(self.Changed(self))
 
     def _viewers(self, payload: bytes) -> None:
         try:

@@ -16,7 +16,7 @@ from textual.containers import Container
 from textual.screen import Screen
 
 from boxy_core.models import ALIVE
-from boxy_tui.format import GLYPHS, Cell, plain
+from boxy_tui.format import GLYPHS, Cell, plain, size
 from boxy_tui.panes.link import Target
 from boxy_tui.panes.session import PREFIX_KEYS, SCROLL_KEYS, Life, Mode, SessionPane
 from boxy_tui.terminal.pane import TerminalPane
@@ -185,6 +185,8 @@ class PanesScreen(Screen[None], inherit_bindings=False):
             keys: list[Cell] = [("↵", "key"), (" again ", "text"), ("x", "key"),
                                 (" close ", "text"), ("d", "key"), (" leave ", "text")]  # fmt: skip
             return [*cells, (f" {pane.words} ", "warn"), *keys]
+        if pane.missed:
+            cells.append((f" flood: {size(pane.missed)} not shown ", "dim"))
         if pane.viewers > 1:
             cells.append((f" {pane.viewers} viewers ", "paused"))
         title = plain(pane.emulator.title)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from boxy_core.errors import InvalidRequest, Unsupported
 from boxy_core.models import Limits
+from boxy_core.units import format_size
 
 DEFAULT_PIDS = 4096
 """Tasks in a box that asked for nothing: enough for any service, too few for a fork bomb."""
@@ -24,6 +25,7 @@ PERIOD_USEC = 100_000
 _CPU_LIST = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 _PAGE_SIZE = re.compile(r"\d+[KMG]B")
 _IO = ("io_read_bps", "io_write_bps", "io_read_iops", "io_write_iops")
+_SIZES = {"memory", "memory_reservation"}
 _RANGES: dict[str, tuple[float, float]] = {
     "memory": (MINIMUM_MEMORY, 1 << 62),
     "memory_reservation": (0, 1 << 62),
@@ -74,11 +76,9 @@ def check_values(limits: Limits) -> None:
     for name, (low, high) in _RANGES.items():
         value = getattr(limits, name)
         if value is not None and not low <= value <= high and (name, value) != ("pids", -1):
-            raise InvalidRequest(
-                f"the limit {name} is {value}, but must be {low} or more"
-                if value < low
-                else f"the limit {name} is {value}, but must be {high} or less"
-            )
+            show = format_size if name in _SIZES else str
+            bound = f"{show(low)} or more" if value < low else f"{show(high)} or less"
+            raise InvalidRequest(f"the limit {name} is {show(value)}, but must be {bound}")
     _check_swap(limits)
     if limits.cpuset is not None and not _CPU_LIST.fullmatch(limits.cpuset):
         raise InvalidRequest(

@@ -56,6 +56,7 @@ class Client:
         self._cut = False  # the first of the queue is the rest of a frame half sent
         self._reader = frames.FrameReader()
         self._reading = True
+        self._ended = False  # it sends no more; it may still read, until it hangs up
         self._closing = False
         hub.poller.add(sock.fileno(), IN, self._ready)
 
@@ -165,7 +166,7 @@ class Client:
 
     def hold_input(self, hold: bool) -> None:
         """Read no more from this client until its input has room, or read on."""
-        if self._reading is not hold:
+        if self._ended or self._reading is not hold:
             return
         self._reading = not hold
         fd = self.sock.fileno()
@@ -182,7 +183,7 @@ class Client:
         if events & IN and self._reading:
             self._receive()
         elif events & HUP:
-            if self._reading:
+            if self._reading or self._ended:
                 self.drop()
             else:  # what it sent before it left is still to be read: look away until then
                 self._hub.poller.remove(self.sock.fileno())
@@ -198,7 +199,7 @@ class Client:
         if count:
             self.feed(_view[:count])
             return
-        self._reading = False
+        self._reading, self._ended = False, True
         self._hub.finished_input(self)
         if self.sock.fileno() >= 0:
             self._watch()

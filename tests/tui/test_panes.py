@@ -146,7 +146,7 @@ async def test_a_lagging_pane_says_so_and_shows_the_replay(ui: Console, daemon: 
     session.say(b"stale\r\n")
     await ui.shows("stale")
     session.lag(5 << 20, b"fresh\r\n")
-    await ui.shows("fresh", "missed 5.0M")
+    await ui.shows("fresh", "flood: 5.0M not shown")
     assert "stale" not in ui.text()
 
 

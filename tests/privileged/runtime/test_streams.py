@@ -66,6 +66,19 @@ async def test_a_stalled_viewer_does_not_hold_the_box_and_catches_up(rig: Rig) -
     assert viewer.frames[-1][0] == protocol.EXIT
 
 
+async def test_who_hangs_up_is_no_viewer_any_more_though_the_box_is_silent(rig: Rig) -> None:
+    link, _ = await rig.launch(rig.plan("sleep", "60", tty=True))
+    staying, leaving = await rig.attach(link), await rig.attach(link)
+    leaving.close()
+
+    def counts() -> list[int]:
+        told = [payload for kind, payload in staying.frames if kind == protocol.VIEWERS]
+        return [json.loads(payload)["count"] for payload in told]
+
+    while counts()[-1:] != [2] or 3 not in counts():
+        assert await asyncio.wait_for(staying.read(), 10), counts()
+
+
 async def test_input_reaches_the_command_and_its_end_does(rig: Rig) -> None:
     _, client = await rig.launch(rig.plan("sh", "-c", "sha256sum; echo x >&2", stdin=True))
     data = os.urandom(3 * MEGA)
