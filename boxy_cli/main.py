@@ -55,8 +55,8 @@ def _guarded(words: list[str]) -> int:
         report(failed.error)
         return failed.status
     except OSError as error:
+        _silence(1)  # first: what is still buffered would fail again
         report(BoxyError(f"the output could not be written: {error.strerror}"))
-        _silence(1)
         return 1
 
 

@@ -246,7 +246,11 @@ class BoxyApp(App[str], inherit_bindings=False):
 
     def open_shell(self, box: Box) -> None:
         """A shell beside what runs in the box."""
-        self._open_pane(Target(box.id, "exec", "shell", SHELL))
+        self._open_pane(self.shell_target(box))
+
+    def shell_target(self, box: Box) -> Target:
+        """A new shell in the box."""
+        return Target(box.id, "exec", "shell", SHELL)
 
     def ask_command(self, box: Box) -> None:
         """Ask for a command, and run it in a pane."""

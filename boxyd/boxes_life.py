@@ -329,6 +329,10 @@ class Lives:
         link = require_alive(record, "attach")
         await self._launches.attach(link, stream, session)
 
+    async def sessions(self, record: Record) -> list[dict[str, Any]]:
+        """What runs in the box with streams of its own.  Raises Conflict if it does not run."""
+        return await require_alive(record, "look into").sessions()
+
     async def exec(self, record: Record, spec: Mapping[str, object], stream: Stream | None) -> str:
         """Run a further command in the box; the session's id.
 

@@ -55,6 +55,7 @@ def routes() -> list[web.RouteDef]:
         web.get(box + "/wait", on_boxes.wait),
         web.get(box + "/plan", plan_of_box),
         web.get(box + "/top", on_boxes.top),
+        web.get(box + "/sessions", on_boxes.sessions),
         web.get(box + "/history", on_boxes.history),
         web.get(box + "/stats", streams.stats),
         web.get(box + "/logs", streams.logs),

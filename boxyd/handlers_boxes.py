@@ -83,6 +83,13 @@ async def top(request: web.Request) -> web.Response:
         return answer(processes.read(pids, record.box.id_base))
 
 
+async def sessions(request: web.Request) -> web.Response:
+    """The sessions of one box: its main one, and execs that go on."""
+    Query(request)
+    with _found(request) as record:
+        return answer(await request.app[HOUSE].lives.sessions(record))
+
+
 async def wait(request: web.Request) -> web.Response:
     """The end of a box, or its removal."""
     condition = Query(request, "condition").text("condition", "exited")

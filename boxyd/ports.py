@@ -54,6 +54,9 @@ class Link(Protocol):
     async def signal(self, number: int, session: str = "main") -> None:
         """Send a signal to a session; returns when it is sent."""
 
+    async def sessions(self) -> list[dict[str, Any]]:
+        """The sessions that run: session, pid, tty, stdin, count (of clients), rows, cols."""
+
     async def wait_exit(self) -> ExitInfo:
         """The end of the main process; a BoxyError if the shim died without telling."""
 

@@ -27,8 +27,8 @@ PIECE = 32_768
 class Target:
     """What a pane shows: which session of which box, and how to get there.
 
-    `kind` is "main" (attach), "start" (start the box with this pane attached from its first byte)
-    or "exec" (run `command`).
+    `kind` is "main" (attach), "start" (start the box with this pane attached from its first byte),
+    "exec" (run `command`) or "session" (go on with an exec that runs: `session`).
     """
 
     box_id: str
@@ -36,6 +36,7 @@ class Target:
     title: str
     command: tuple[str, ...] = ()
     tty: bool = True
+    session: str = "main"
 
     async def open(self, client: Client, rows: int, cols: int) -> Upgraded:
         """Ask the daemon for the connection.  Raises BoxyError."""
@@ -49,7 +50,24 @@ class Target:
             return await client.upgrade("POST", f"{base}/exec", body=spec)
         if self.kind == "start":
             return await client.upgrade("POST", f"{base}/start", query=size, body={})
-        return await client.upgrade("POST", f"{base}/attach", query={**size, "replay": 1})
+        query = {**size, "replay": 1, "session": self.session}
+        return await client.upgrade("POST", f"{base}/attach", query=query)
+
+
+async def left_behind(client: Client, box_id: str) -> list[Target]:
+    """The execs at a terminal that run in a box and that nobody sees, oldest first.
+
+    A console that was left, or died, leaves its shells; the next one finds them so.
+    """
+    try:
+        sessions = await client.request("GET", f"/boxes/{box_id}/sessions")
+    except BoxyError:  # it does not run, or the daemon is away: then there is nothing to find
+        return []
+    return [
+        Target(box_id, "session", str(found["session"]), session=str(found["session"]))
+        for found in sessions
+        if found["session"] != "main" and found["tty"] and not found["count"]
+    ]
 
 
 @dataclass

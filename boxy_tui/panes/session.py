@@ -113,7 +113,7 @@ class SessionPane(TerminalPane):
     def open(self, rows: int, columns: int) -> None:
         """Connect (again)."""
         self.life, self.words, self.mode = Life.CONNECTING, "", Mode.PROGRAM
-        self.replaying = self.target.kind == "main"
+        self.replaying = self.target.kind in ("main", "session")
         self._connecting = asyncio.create_task(self._open(rows, columns))
         self.post_message(self.Changed(self))
 

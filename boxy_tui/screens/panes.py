@@ -17,13 +17,16 @@ from textual.screen import Screen
 
 from boxy_core.models import ALIVE
 from boxy_tui.format import GLYPHS, Cell, plain, size
-from boxy_tui.panes.link import Target
+from boxy_tui.panes.link import Target, left_behind
 from boxy_tui.panes.session import PREFIX_KEYS, SCROLL_KEYS, Life, Mode, SessionPane
 from boxy_tui.terminal.pane import TerminalPane
 from boxy_tui.widgets.lines import Lines
 
 if TYPE_CHECKING:
     from boxy_tui.app import BoxyApp
+
+_MAIN = ("main", "start")
+"""kinds of target that show the box's main terminal"""
 
 
 class StatusLine(Lines):
@@ -69,8 +72,9 @@ class PanesScreen(Screen[None], inherit_bindings=False):
 
     async def on_mount(self) -> None:
         """Show the panes that were asked for before there was a screen."""
+        left = await left_behind(self.boxy.client, self.box_id)
         waiting, self._first = self._first, []
-        for target in waiting:
+        for target in [*left, *waiting]:
             await self.add(target)
 
     def on_screen_resume(self) -> None:
@@ -84,9 +88,9 @@ class PanesScreen(Screen[None], inherit_bindings=False):
         if not self.is_mounted:
             self._first.append(target)
             return
-        if target.kind != "exec":
+        if target.kind in _MAIN:
             for i, pane in enumerate(self.panes):
-                if pane.target.kind != "exec":
+                if pane.target.kind in _MAIN:
                     self.at = i
                     if not pane.alive:
                         pane.again(target)
@@ -254,9 +258,11 @@ class PanesScreen(Screen[None], inherit_bindings=False):
         box = self.boxy.state.boxes.get(self.box_id)
         if box is None:
             self.boxy.say("The box is gone.", "x closes the pane.")
-        elif pane.target.kind == "exec" and box.status not in ALIVE:
+        elif pane.target.kind not in _MAIN and box.status not in ALIVE:
             self.boxy.say(f"{plain(box.name)} is not running.", "Start it first: ctrl+] d, then S.")
         elif pane.target.kind == "exec":
             pane.again(pane.target)
+        elif pane.target.kind == "session":
+            pane.again(self.boxy.shell_target(box))
         else:
             pane.again(self.boxy.main_target(box))

@@ -74,6 +74,7 @@ async def test_the_whole_life_by_requests(served: Served) -> None:
     assert [b["id"] for b in await ask("GET", "/boxes", query={"all": 1})] == [box["id"]]
     assert (await ask("POST", "/boxes/web/start", body={}))["status"] == "running"
     assert len(await ask("GET", "/boxes/web/top")) == 1
+    assert [s["session"] for s in await ask("GET", "/boxes/web/sessions")] == ["main"]
     assert (await ask("POST", "/boxes/web/pause"))["status"] == "paused"
     assert (await ask("POST", "/boxes/web/unpause"))["status"] == "running"
     assert (await ask("POST", "/boxes/web/rename", query={"name": "www"}))["name"] == "www"

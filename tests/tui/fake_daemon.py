@@ -149,6 +149,8 @@ class FakeDaemon:
         self.sessions: list[Session] = []
         self.requests: list[tuple[str, str]] = []
         self.bodies: list[dict[str, Any]] = []
+        self.running: dict[str, list[dict[str, Any]]] = {}
+        """what /sessions tells, by the id of the box"""
         self.refuse: dict[tuple[str, str], BoxyError] = {}
         self.logs: dict[str, list[tuple[int, bytes]]] = {}
         self.on_session: Callable[[Session], None] = lambda session: session.frame(wire.REPLAY_END)
@@ -334,6 +336,8 @@ class FakeDaemon:
             return None
         if len(parts) == 2:
             return to_builtins(box)
+        if parts[2] == "sessions":
+            return self.running.get(box.id, [])
         if parts[2] == "history":
             return [to_builtins(s) for s in self._history(box)]
         return to_builtins(self._act(box, parts[2]))

@@ -64,6 +64,22 @@ async def test_leaving_and_coming_back_loses_nothing(ui: Console, daemon: FakeDa
     assert len(daemon.sessions) == 1
 
 
+async def test_shells_that_an_earlier_console_left_are_found(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    daemon.running[make_box("web").id] = [
+        {"session": "main", "tty": True, "count": 0},
+        {"session": "e1", "tty": True, "count": 0},
+        {"session": "e2", "tty": True, "count": 1},
+        {"session": "e3", "tty": False, "count": 0},
+    ]
+    await attached(ui, daemon)
+    await ui.shows("1 e1", "2 ")
+    await ui.press(PREFIX, "p")
+    await ui.until(lambda: len(daemon.sessions) == 2)
+    assert sorted(session.query["session"] for session in daemon.sessions) == ["e1", "main"]
+
+
 async def test_a_shell_is_executed_beside_and_panes_are_switched(
     ui: Console, daemon: FakeDaemon
 ) -> None:

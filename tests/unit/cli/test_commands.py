@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -393,15 +394,18 @@ def test_a_reader_that_closes_the_pipe_is_quiet(daemon: MakeDaemon, boxy: Boxy) 
         assert process.wait(10) == 141
 
 
-def test_output_that_cannot_be_written_is_told(daemon: MakeDaemon) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written_is_told(daemon: MakeDaemon, unbuffered: str) -> None:
     fake = daemon({"GET /boxes": [BOX]})
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "boxy_cli.main", "--socket", str(fake.path), "ps"],
             stdout=full, stderr=subprocess.PIPE, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
     assert done.returncode == 1
     assert b"could not be written" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 HEAVY = ("http", "http.client", "asyncio", "dataclasses", "logging", "rich", "typing", "msgspec",

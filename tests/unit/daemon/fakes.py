@@ -190,7 +190,6 @@ class FakeLink:
         self.notices: list[str] = []
         self._exit: asyncio.Future[ExitInfo] = asyncio.get_running_loop().create_future()
         self._callbacks: list[Callable[[dict[str, Any]], None]] = []
-        self.sessions = 0
         shim.links.append(self)
 
     def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> None:
@@ -201,6 +200,9 @@ class FakeLink:
         self.shim.signals.append(number)
         if number not in self.shim.ignores and number in (2, 9, 15):
             self.shim.end(128 + number, number)
+
+    async def sessions(self) -> list[dict[str, Any]]:
+        return [{"session": "main", "pid": self.pid, "tty": False, "stdin": False, "count": 0}]
 
     async def wait_exit(self) -> ExitInfo:
         return await asyncio.shield(self._exit)

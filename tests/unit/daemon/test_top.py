@@ -12,8 +12,13 @@ from boxyd import top
 
 
 def test_a_real_process_is_described_truly() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "input()", "a  b"], stdin=subprocess.PIPE)
+    program = "print(1, flush=True); input()"
+    child = subprocess.Popen(
+        [sys.executable, "-c", program, "a  b"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
+        assert child.stdout is not None
+        child.stdout.readline()  # before its execve(2) is through it has no memory to tell of
         (process,) = top.read([child.pid], 0)
         assert process.pid == child.pid
         assert process.ppid == os.getpid()
