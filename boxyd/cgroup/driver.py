@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from boxy_core.errors import NotFound, Unsupported
 from boxy_core.models import Limits
@@ -155,5 +155,11 @@ class HierarchyDriver:
         return group
 
     def close(self) -> None:
-        """Drop the loaded device programs; what is attached stays in force."""
+        """Drop the loaded device programs; what is attached stays in force.
+
+        The cgroup above the boxes goes too, unless boxes are still in it.
+        """
         self._programs.close()
+        for hierarchy in self._hierarchies:
+            with suppress(OSError):
+                files.unmake(hierarchy.path(self._parent))

@@ -76,7 +76,6 @@ for link in fd:fd stdin:fd/0 stdout:fd/1 stderr:fd/2; do
     ln -sfn "/proc/self/${link#*:}" "$root/dev/${link%%:*}"
 done
 mount -t tmpfs -o mode=755 tmpfs $root/run
-mount -t tmpfs -o mode=1777 tmpfs $root/tmp
 mount -t cgroup2 -o nsdelegate cgroup2 $root/sys/fs/cgroup
 mount -t ext4 /dev/ubda $root/scratch
 mkdir -p "$root$exchange" $root/lib/modules
@@ -97,7 +96,7 @@ stty -F /dev/ttyS0 raw -echo
 (
     . "$exchange/environment"
     export HOME=/root TMPDIR=/scratch BOXY_TEST_VM=cgroup2
-    cd "$(cat "$exchange/folder")" && exec setsid bash "$exchange/command" </dev/null >/dev/ttyS0 2>&1
+    cd "$(cat "$exchange/folder")" 2>/dev/ttyS0 && exec setsid bash "$exchange/command" </dev/null >/dev/ttyS0 2>&1
 )
 echo $? >"$exchange/status"
 end
