@@ -12,6 +12,7 @@ from contextlib import ExitStack, suppress
 
 from boxy_core.errors import NotFound, Unsupported
 from boxy_core.models import Limits
+from boxyd.cgroup import files
 from boxyd.cgroup.devices import DEFAULT_DEVICES, DeviceRule
 from boxyd.cgroup.devices_bpf import DevicePrograms
 from boxyd.cgroup.group import Group

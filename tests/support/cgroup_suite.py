@@ -168,3 +168,14 @@ class DriverSuite:
         assert len(driver.mounts) == len(group.plan().procs)
         assert {mount.type for mount in driver.mounts} <= {"cgroup", "cgroup2"}
         group.remove()
+
+    def test_the_cgroup_above_the_boxes_goes_with_the_driver_once_it_is_empty(
+        self, driver: Driver, parent: str
+    ) -> None:
+        group = driver.create(f"{parent}/one", Limits())
+        driver.close()
+        driver.open(parent)  # still there: a box is in it
+        group.remove()
+        driver.close()
+        with pytest.raises(NotFound):
+            driver.open(parent)
