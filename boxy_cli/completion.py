@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from boxy_cli import table
 from boxy_cli.context import Context, say
+from boxy_cli.options import Group
 from boxy_core.errors import BoxyError
 from boxy_core.text import escape
 
@@ -55,10 +56,17 @@ def candidates(before: list[str], typed: str, context: Context) -> Candidates:
     if not before:
         return [(name, text) for _, rows in table.GROUPS for name, _, text in rows]
     try:
-        command = table.load(before[0])
+        found = table.find(before[0])
     except KeyError:
         return ()
-    return _for_command(command, before[1:], typed, context)
+    before = before[1:]
+    if isinstance(found, Group):
+        if not before:
+            return [(name, command.description) for name, command in found.commands.items()]
+        if before[0] not in found.commands:
+            return ()
+        found, before = found.commands[before[0]], before[1:]
+    return _for_command(found, before, typed, context)
 
 
 def _for_command(command: Command, before: list[str], typed: str, context: Context) -> Candidates:

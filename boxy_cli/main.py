@@ -105,24 +105,26 @@ def _context(socket: str) -> Context:
     return Context(default_paths(socket=socket))
 
 
-def _run(name: str, words: list[str], socket: str) -> int:
+def _run(name: str, words: Sequence[str], socket: str) -> int:
     from boxy_cli import options, table
 
     try:
-        command = table.load(name)
+        found = table.find(name)
     except KeyError:
         raise _Failed(_unknown(name), 125) from None
     try:
-        args = options.parse(command, words)
+        if isinstance(found, options.Group):
+            found, words = found.select(words)
+        args = options.parse(found, words)
     except options.HelpAsked:
         from boxy_cli.commands.help import show_command
 
-        return show_command(command)
+        return show_command(found)
     except InvalidRequest as error:
         raise _Failed(error, 125) from None
     context = _context(socket)
     try:
-        return command.main(context, args)
+        return found.main(context, args)
     except BoxyError as error:
         status = error.exit_status if name in table.OWN_STATUS else 1
         raise _Failed(error, status) from error

@@ -134,6 +134,51 @@ class Command:
         }
 
 
+class Group:
+    """Commands about one kind of thing: `boxy network create`, `boxy network ls`.
+
+    Each command's own name is whole ("network create"); `commands` is keyed by the last word.
+    """
+
+    __slots__ = ("commands", "description", "name", "synonyms")
+
+    def __init__(
+        self,
+        name: str,
+        commands: Sequence[Command],
+        *,
+        description: str,
+        synonyms: Sequence[tuple[str, str]] = (("list", "ls"), ("remove", "rm")),
+    ) -> None:
+        self.name = name
+        self.commands = {command.name.rpartition(" ")[2]: command for command in commands}
+        self.description = description
+        self.synonyms = dict(synonyms)
+
+    @property
+    def usage(self) -> str:
+        """The usage line."""
+        return f"boxy {self.name} {'|'.join(self.commands)} ..."
+
+    def select(self, words: Sequence[str]) -> tuple[Command, Sequence[str]]:
+        """The command that the first word names, and the words after it.
+
+        Raises InvalidRequest, or HelpAsked.
+        """
+        word = words[0] if words else ""
+        if word in ("-h", "--help"):
+            raise HelpAsked
+        command = self.commands.get(self.synonyms.get(word, word))
+        if command is not None:
+            return command, words[1:]
+        if not word:
+            raise InvalidRequest(f"`boxy {self.name}` needs a command", hint=f"usage: {self.usage}")
+        raise InvalidRequest(
+            f"`boxy {self.name}` has no command {word!r}",
+            hint=_nearest(word, list(self.commands)) or f"usage: {self.usage}",
+        )
+
+
 class Args:
     """What was given: values by key (`args["memory"]`), None, False or [] where nothing was."""
 

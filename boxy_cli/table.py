@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from boxy_cli.options import Command
+    from boxy_cli.options import Command, Group
 
 GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
     (
@@ -71,8 +71,27 @@ def modules() -> dict[str, str]:
     return {name: module for _, rows in GROUPS for name, module, _ in rows}
 
 
-def load(name: str) -> Command:
-    """The command of that name.  Raises KeyError."""
+def find(name: str) -> Command | Group:
+    """The command or the group of that name.  Raises KeyError."""
     module = __import__(f"boxy_cli.commands.{modules()[name]}", fromlist=["COMMANDS"])
-    command: Command = module.COMMANDS[name]
-    return command
+    found: Command | Group = module.COMMANDS[name]
+    return found
+
+
+def load(name: str) -> Command:
+    """The command of that name, "network create" for one in a group.  Raises KeyError."""
+    first, _, rest = name.partition(" ")
+    found = find(first)
+    if hasattr(found, "commands"):
+        command: Command = found.commands[rest]
+        return command
+    return found
+
+
+def every() -> list[Command]:
+    """All commands, those of groups one by one, in the order of the table."""
+    every: list[Command] = []
+    for name in modules():
+        found = find(name)
+        every += found.commands.values() if hasattr(found, "commands") else [found]
+    return every

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from boxy_cli import table
 from boxy_cli.commands.help import option_help
 from boxy_cli.help_topics import TOPICS
-from boxy_cli.options import Command, Option
+from boxy_cli.options import Command, Group, Option
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 HEAD = """\
@@ -35,7 +35,13 @@ def page() -> str:
     parts = [HEAD]
     for group, rows in table.GROUPS:
         parts.append(f"## {group}\n")
-        parts += [_section(table.load(name)) for name, _, _ in rows]
+        for name, _, _ in rows:
+            found = table.find(name)
+            if isinstance(found, Group):
+                parts.append(f"### boxy {name}\n\n`{found.usage}`\n\n{found.description}\n")
+                parts += [_section(command, "####") for command in found.commands.values()]
+            else:
+                parts.append(_section(found))
     parts.append("## Topics\n")
     parts += [f"### {name}: {about}\n\n```text\n{text}\n```\n" for name, (about, text) in _topics()]
     return "\n".join(parts)
@@ -45,9 +51,9 @@ def _topics() -> list[tuple[str, tuple[str, str]]]:
     return list(TOPICS.items())
 
 
-def _section(command: Command) -> str:
+def _section(command: Command, level: str = "###") -> str:
     """One command."""
-    lines = [f"### boxy {command.name}", "", f"`{command.usage}`", "", command.description, ""]
+    lines = [f"{level} boxy {command.name}", "", f"`{command.usage}`", "", command.description, ""]
     if command.arguments:
         lines += [f"- `{one.metavar}`: {_cell(one.help)}" for one in command.arguments]
         lines.append("")

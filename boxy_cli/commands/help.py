@@ -5,7 +5,7 @@ from __future__ import annotations
 from boxy_cli import table
 from boxy_cli.context import Context, say, width
 from boxy_cli.help_topics import TOPICS
-from boxy_cli.options import Argument, Command, Option
+from boxy_cli.options import Argument, Command, Group, Option
 from boxy_core.errors import InvalidRequest
 
 TYPE_CHECKING = False
@@ -20,26 +20,40 @@ WIDEST = 34
 
 def show(_context: Context, args: Args) -> int:
     """Explain what was asked for."""
-    asked = args["topic"]
-    if asked is None:
+    words = args["topic"]
+    asked = " ".join(words)
+    if not words:
         say(overview())
     elif asked in TOPICS:
         say(TOPICS[asked][1])
     else:
         try:
-            command = table.load(asked)
+            found = table.load(asked) if " " in asked else table.find(asked)
         except KeyError:
             raise InvalidRequest(
                 f"there is no command and no topic {asked!r}", hint="boxy help lists them"
             ) from None
-        return show_command(command)
+        return show_command(found)
     return 0
 
 
-def show_command(command: Command) -> int:
-    """Print the help of one command."""
-    say(command_help(command, width() or 80))
+def show_command(command: Command | Group) -> int:
+    """Print the help of one command, or of a group of them."""
+    columns = width() or 80
+    if isinstance(command, Group):
+        say(group_help(command, columns))
+    else:
+        say(command_help(command, columns))
     return 0
+
+
+def group_help(group: Group, columns: int = 80) -> str:
+    """The help page of a group: a line for each of its commands."""
+    rows = [(name, command.description) for name, command in group.commands.items()]
+    lines = [f"usage: {group.usage}", "", *wrap(group.description, columns), "", "Commands:"]
+    return "\n".join(
+        [*lines, *_rows(rows, columns), "", f"boxy help {group.name} COMMAND explains each."]
+    )
 
 
 def overview() -> str:
@@ -111,6 +125,6 @@ COMMANDS = {
         "help",
         show,
         description="Explain a command or a topic; without either list them.",
-        arguments=(Argument("TOPIC", "a command or a topic", count="?", kind="help"),),
+        arguments=(Argument("TOPIC", "a command or a topic", count="*", kind="help"),),
     )
 }

@@ -14,7 +14,7 @@ from boxy_cli.options import Argument, Command, HelpAsked, Option
 from boxy_cli.suggest import distance, nearest
 from boxy_core.errors import InvalidRequest
 
-EVERY = sorted(table.modules())
+EVERY = sorted(command.name for command in table.every())
 
 
 def parse(name: str, *words: str) -> options.Args:

@@ -26,4 +26,7 @@ def test_every_boxy_command_for_docker_s_users_is_one_that_is_understood() -> No
     for example in examples:
         _, name, *words = example.split()
         if words or name in ("ps", "images", "info", "version"):
-            options.parse(table.load(name), words)
+            command, rest = table.find(name), words
+            if isinstance(command, options.Group):
+                command, rest = command.select(words)
+            options.parse(command, rest)
