@@ -26,7 +26,8 @@ def test_every_boxy_command_for_docker_s_users_is_one_that_is_understood() -> No
     for example in examples:
         _, name, *words = example.split()
         if words or name in ("ps", "images", "info", "version"):
-            command, rest = table.find(name), words
+            command = table.find(name)
             if isinstance(command, options.Group):
-                command, rest = command.select(words)
-            options.parse(command, rest)
+                options.parse(*command.select(words))
+            else:
+                options.parse(command, words)
