@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from boxy_core.errors import ImageError
 from boxy_core.image import busybox
 from boxy_core.image.store import ImageStore
 from boxy_core.paths import Paths, shipped_registry
@@ -186,7 +187,11 @@ def test_a_program_of_the_whole_screen_draws_it(
                 child.kill()
 
 
-@pytest.mark.parametrize("name", ["busybox"] if busybox.find() else [])
-def test_the_busybox_image_runs(workspace: Workspace, name: str) -> None:
-    inside = Inside(workspace.folder, name)
+def test_the_busybox_image_runs_or_says_what_to_install(workspace: Workspace) -> None:
+    if not busybox.find():
+        with pytest.raises(ImageError, match="busybox") as refused:
+            Inside(workspace.folder, "busybox")
+        assert "busybox-static" in refused.value.hint
+        return
+    inside = Inside(workspace.folder, "busybox")
     assert inside.says("/bin/sh", "-c", "echo $((6 * 7)) && wc -l </etc/passwd") == "42\n2\n"
