@@ -11,8 +11,8 @@ UNITDIR ?= /etc/systemd/system
 PYTHON  ?=
 
 BIN      := $(abspath $(VENV))/bin
-PACKAGES := boxy_core boxyd boxy_cli boxy_tui
-SOURCES  := $(shell find $(PACKAGES) -name '*.py' 2>/dev/null)
+PACKAGES := boxy_core boxyd boxy_cli boxy_tui boxy_registry
+SOURCES  := $(shell find -L $(PACKAGES) -name '*.py' 2>/dev/null)
 CHECKED  := $(PACKAGES) tests benchmarks
 FIND_PYTHON := PYTHON='$(PYTHON)' scripts/find-python
 PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -103,4 +103,4 @@ uninstall: ## undo make install; boxes and images stay in /var/lib/boxy
 
 clean: ## remove the environment and every cache; running boxes are not touched
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache snapshot_report.html
-	find $(PACKAGES) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	find -L $(PACKAGES) tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -19,7 +19,7 @@ if [ -n "$dest" ]; then # a package's root: the scripts must name where they wil
     sed -i "1s|^#!$dest|#!|" "$dest$home"/bin/boxy*
 fi
 mkdir -p "$dest$prefix/bin" "$dest$units"
-for program in boxy boxyd boxy-tui; do
+for program in boxy boxyd boxy-tui boxy-registry; do
     ln -sfn "$home/bin/$program" "$dest$prefix/bin/$program"
 done
 sed "s|@bindir@|$prefix/bin|" packaging/systemd/boxyd.service >"$dest$units/boxyd.service"

@@ -11,7 +11,7 @@ if [ -z "$dest" ] && [ -d /run/systemd/system ] && [ -e "$units/boxyd.service" ]
     systemctl disable --now boxyd.socket boxyd.service || true
 fi
 rm -rf "$dest$prefix/lib/boxy"
-rm -f "$dest$prefix"/bin/{boxy,boxyd,boxy-tui} "$dest$units"/boxyd.{service,socket}
+rm -f "$dest$prefix"/bin/{boxy,boxyd,boxy-tui,boxy-registry} "$dest$units"/boxyd.{service,socket}
 if [ -z "$dest" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 echo "Boxy is gone from $dest$prefix. What it kept is still there; to remove that as well:"

@@ -15,7 +15,7 @@ import pytest
 from tests.support.images import REPOSITORY
 
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-PACKAGES = ("boxy_core", "boxyd", "boxy_cli", "boxy_tui")
+PACKAGES = ("boxy_core", "boxyd", "boxy_cli", "boxy_tui", "boxy_registry")
 SHIPPED = PROJECT["tool"]["setuptools"]["data-files"]
 
 

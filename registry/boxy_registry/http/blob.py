@@ -1,0 +1,118 @@
+"""Blobs: pull with ranges, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from aiohttp import web
+
+from boxy_registry.errors import BlobUnknown, MethodNotAllowed
+from boxy_registry.http import ranges
+from boxy_registry.http.exchange import Exchange, answer, not_modified
+from boxy_registry.names import check_digest
+from boxy_registry.store import StoredBlob
+from boxy_registry.store.threads import in_thread
+
+_SMALL = 1 << 16
+"""bytes up to which a blob goes from memory in one write with its headers"""
+_TLS_CHUNK = 1 << 18
+
+
+async def handle(exchange: Exchange) -> web.StreamResponse:
+    """`/v2/<name>/blobs/<digest>` by every method."""
+    digest = check_digest(exchange.target.reference)
+    if exchange.request.method == "DELETE":
+        return await _delete(exchange, digest)
+    for upstream in exchange.parts.upstreams:
+        await upstream.prepare_blob(exchange.target.repository, digest)
+    blob = await exchange.store.use_blob(exchange.target.repository, digest)
+    return await _get(exchange, blob)
+
+
+async def _get(exchange: Exchange, blob: StoredBlob) -> web.StreamResponse:
+    headers = {
+        "Docker-Content-Digest": blob.digest,
+        "Content-Type": "application/octet-stream",
+        "ETag": f'"{blob.digest}"',
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "max-age=31536000, immutable",
+    }
+    if not_modified(exchange.request, blob.digest):
+        return answer(304, headers)
+    status, first, count = 200, 0, blob.size
+    try:
+        part = ranges.asked(_range_of(exchange, blob), blob.size)
+    except ranges.NotSatisfiable:
+        return answer(416, {"Content-Range": f"bytes */{blob.size}"})
+    if part is not None:
+        status, (first, count) = 206, part
+        headers["Content-Range"] = f"bytes {first}-{first + count - 1}/{blob.size}"
+    fd = _open(exchange, blob)
+    try:
+        return await _send(exchange.request, status, headers, fd, first, count)
+    finally:
+        os.close(fd)
+
+
+def _range_of(exchange: Exchange, blob: StoredBlob) -> str | None:
+    """The Range header, unless If-Range speaks of something else (RFC 9110, 13.1.5)."""
+    headers = exchange.request.headers
+    condition = headers.get("If-Range")
+    if condition is not None and condition.strip() != f'"{blob.digest}"':
+        return None
+    return headers.get("Range")
+
+
+def _open(exchange: Exchange, blob: StoredBlob) -> int:
+    try:
+        return os.open(blob.path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # deleted and collected since we looked; or lost: scrub tells
+        raise BlobUnknown(
+            f"{exchange.target.repository} has no blob {blob.digest}",
+            detail={"digest": blob.digest},
+        ) from None
+
+
+async def _send(
+    request: web.BaseRequest, status: int, headers: dict[str, str], fd: int, first: int, count: int
+) -> web.StreamResponse:
+    """Send this part of a file."""
+    if request.method == "HEAD" or count == 0:
+        return web.Response(status=status, headers={**headers, "Content-Length": str(count)})
+    if count <= _SMALL:
+        return web.Response(status=status, headers=headers, body=os.pread(fd, count, first))
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = count
+    writer = await response.prepare(request)
+    transport = request.transport
+    if writer is None or transport is None:
+        raise ConnectionResetError("the client left")
+    loop = asyncio.get_running_loop()
+    if transport.get_extra_info("sslcontext") is None:
+        writer.send_headers()
+        with os.fdopen(os.dup(fd), "rb", buffering=0) as file:
+            await loop.sendfile(transport, file, first, count)
+    else:
+        await _send_in_chunks(response, fd, first, count)
+    await response.write_eof()
+    return response
+
+
+async def _send_in_chunks(response: web.StreamResponse, fd: int, first: int, count: int) -> None:
+    """Read and write: TLS has to see the bytes."""
+    end = first + count
+    while first < end:
+        data = await in_thread(os.pread, fd, min(_TLS_CHUNK, end - first), first)
+        if not data:
+            raise ConnectionResetError("a blob's file is shorter than it was")
+        await response.write(data)
+        first += len(data)
+
+
+async def _delete(exchange: Exchange, digest: str) -> web.StreamResponse:
+    if not exchange.parts.settings.delete:
+        raise MethodNotAllowed("this registry does not delete", headers={"Allow": "GET, HEAD"})
+    await exchange.store.delete_blob(exchange.target.repository, digest)
+    exchange.tell("delete", "blob", digest)
+    return answer(202)
