@@ -36,6 +36,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("stats", "stats", "show the resources that boxes use, live"),
             ("events", "events", "show what happens, as it happens"),
             ("inspect", "inspect", "show everything about boxes or images as JSON"),
+            ("explain", "glass", "show what a box is made of, and how to see it by hand"),
+            ("trace", "glass", "show what was done for a box and how long it took"),
             ("images", "look", "list images"),
         ),
     ),

@@ -18,8 +18,10 @@ from boxy_core import __version__
 from boxy_core.models import BoxSpec, Status
 from boxy_core.protocol import API
 from boxyd import handlers_boxes as on_boxes
+from boxyd import handlers_glass as glass
 from boxyd import handlers_streams as streams
 from boxyd.handlers_answer import HOUSE, answer
+from boxyd.handlers_glass import told
 from boxyd.handlers_query import Query, body
 from boxyd.ports import Plan
 
@@ -42,18 +44,20 @@ def routes() -> list[web.RouteDef]:
         web.post(API + "/boxes", on_boxes.create),
         web.get(box, on_boxes.inspect),
         web.delete(box, on_boxes.remove),
-        web.post(box + "/start", on_boxes.start),
-        web.post(box + "/stop", on_boxes.stop),
-        web.post(box + "/restart", on_boxes.restart),
-        web.post(box + "/kill", on_boxes.kill),
-        web.post(box + "/pause", on_boxes.pause),
-        web.post(box + "/unpause", on_boxes.unpause),
-        web.post(box + "/rename", on_boxes.rename),
-        web.post(box + "/update", on_boxes.update),
-        web.post(box + "/attach", on_boxes.attach),
-        web.post(box + "/exec", on_boxes.exec_),
+        web.post(box + "/start", told(on_boxes.start)),
+        web.post(box + "/stop", told(on_boxes.stop)),
+        web.post(box + "/restart", told(on_boxes.restart)),
+        web.post(box + "/kill", told(on_boxes.kill)),
+        web.post(box + "/pause", told(on_boxes.pause)),
+        web.post(box + "/unpause", told(on_boxes.unpause)),
+        web.post(box + "/rename", told(on_boxes.rename)),
+        web.post(box + "/update", told(on_boxes.update)),
+        web.post(box + "/attach", told(on_boxes.attach)),
+        web.post(box + "/exec", told(on_boxes.exec_)),
         web.get(box + "/wait", on_boxes.wait),
         web.get(box + "/plan", plan_of_box),
+        web.get(box + "/explain", glass.explain),
+        web.get(box + "/trace", glass.trace),
         web.get(box + "/top", on_boxes.top),
         web.get(box + "/sessions", on_boxes.sessions),
         web.get(box + "/history", on_boxes.history),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
@@ -20,9 +21,10 @@ from boxy_core.protocol import UPGRADE
 from boxyd import top as processes
 from boxyd.boxes_check import MAX_SIDE, check_exec, signal_number
 from boxyd.boxes_shelf import FILTERS, Record
+from boxyd.diary import Line
 from boxyd.handlers_answer import HOUSE, answer
 from boxyd.handlers_query import Query, body, empty_body
-from boxyd.hijack import TakenOver, door_of
+from boxyd.hijack import TakenOver, door_of, peer_of
 from boxyd.house import House
 from boxyd.journal import about
 from boxyd.ports import Stream
@@ -125,8 +127,12 @@ async def _unless_closing(house: House, waiting: Coroutine[None, None, T]) -> T:
 async def create(request: web.Request) -> web.Response:
     """A new box."""
     Query(request)
+    house, at, began = request.app[HOUSE], time.time(), time.perf_counter()
     spec = await body(request, BoxSpec)
-    return answer(await request.app[HOUSE].boxes.create(spec), 201)
+    box = await house.boxes.create(spec)
+    peer, ms = peer_of(request.transport), round((time.perf_counter() - began) * 1000, 3)
+    house.diary.note(box.id, Line(at, "create", ms, peer.pid, peer.uid))
+    return answer(box, 201)
 
 
 async def remove(request: web.Request) -> web.Response:

@@ -19,6 +19,7 @@ from boxyd.boxes_life import Lives
 from boxyd.boxes_recover import Recovery
 from boxyd.boxes_shelf import Shelf
 from boxyd.cgroup.interface import Driver
+from boxyd.diary import Diary
 from boxyd.events import Events
 from boxyd.images import Images, Store
 from boxyd.ports import Launches
@@ -41,6 +42,7 @@ class House:
     launches: Launches
     cgroups: Driver
     sampler: Sampler
+    diary: Diary
     features: dict[str, bool] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     """what this host or its boxes lack, a sentence each"""
@@ -59,7 +61,8 @@ async def furnish(
     sampler = Sampler(on_oom=shelf.note_oom)
     lives = Lives(paths, shelf, state, launches, cgroups, sampler)
     boxes = Boxes(shelf, state, images, launches, cgroups)
-    house = House(paths, events, images, shelf, boxes, lives, launches, cgroups, sampler)
+    diary = Diary(paths)
+    house = House(paths, events, images, shelf, boxes, lives, launches, cgroups, sampler, diary)
     damaged = await Recovery(paths, state, shelf, lives, launches, cgroups).run()
     house.notices += [*cgroups.notices, *damaged]
     sampling = asyncio.create_task(sampler.run())

@@ -7,6 +7,7 @@ one connection, and what carries the bytes afterwards is imported while the daem
 from __future__ import annotations
 
 import os
+import sys
 
 from boxy_cli.commands.shared import (
     DETACH_KEYS,
@@ -138,8 +139,10 @@ def create(context: Context, args: Args) -> int:
 def run(context: Context, args: Args) -> int:
     """Make the box, start it, stay with it or not."""
     wanted = spec(args)
-    if args["explain"] or args["dry_run"]:
-        return _explain(context, wanted, as_json=args["json"])
+    if args["dry_run"] or args["explain"]:
+        _explain(context, wanted, as_json=args["json"])
+    if args["dry_run"]:
+        return 0
     if not args["detach"]:
         check_terminal(wanted)
     _unpack(context, wanted["image"])
@@ -157,19 +160,19 @@ def check_terminal(wanted: dict[str, Any]) -> None:
         )
 
 
-def _explain(context: Context, wanted: dict[str, Any], *, as_json: bool) -> int:
-    """Show the kernel steps that would make the box; nothing is made."""
+def _explain(context: Context, wanted: dict[str, Any], *, as_json: bool) -> None:
+    """Show the kernel steps that make such a box."""
     answer = context.client.request("POST", "/plan", body=wanted)
     if as_json:
         from boxy_cli.context import say_json
 
         say_json(answer["plan"])
-        return 0
+        return
     from boxy_core.text import escape
 
     for line in answer["lines"]:
         say(escape(line))
-    return 0
+    sys.stdout.flush()
 
 
 def _make(
@@ -280,9 +283,9 @@ COMMANDS = {
             *_COMMON[2:],
             DETACH_KEYS,
             SIG_PROXY,
-            Option("--explain", help="show the kernel steps, make nothing"),
-            Option("--dry-run", help="the same as --explain"),
-            Option("--json", help="with --explain: the plan as JSON"),
+            Option("--explain", help="show the kernel steps first, then take them"),
+            Option("--dry-run", help="show the kernel steps, make nothing"),
+            Option("--json", help="with --dry-run or --explain: the plan as JSON"),
         ),
         arguments=_ARGUMENTS,
         passthrough=True,

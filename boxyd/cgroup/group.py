@@ -16,7 +16,7 @@ from boxy_core.errors import BoxyError, Conflict, InvalidRequest, Unsupported
 from boxy_core.models import Limits
 from boxyd.cgroup import files, killing
 from boxyd.cgroup.hierarchy import Hierarchy
-from boxyd.cgroup.interface import CgroupPlan
+from boxyd.cgroup.interface import CgroupFile, CgroupPlan
 from boxyd.cgroup.limits import WHAT, Setting, asked, disks, unsupported
 from boxyd.cgroup.reader import MEMORY_RECLAIMABLE, MEMORY_USAGE, Files, Reader, net_dev
 from boxyd.cgroup.v1 import FreezerLife
@@ -220,6 +220,19 @@ class Group:
         reader = Reader(wanted)
         self._readers.add(reader)
         return reader
+
+    def files(self, limits: Limits) -> list[CgroupFile]:
+        """The files behind these limits, and those that count what is used."""
+        with contextlib.suppress(InvalidRequest):  # a disk that was pulled out
+            settings = self._settings(limits, disks(limits)).values()
+            found = {f"{folder}/{setting.file}": setting.field for folder, setting in settings}
+            counted = Files()
+            for hierarchy in self._hierarchies:
+                counted.extend(hierarchy.sources(self._relative))
+            for path in counted.paths():
+                found.setdefault(path, "")
+            return [CgroupFile(path, field) for path, field in found.items()]
+        return []
 
     def remove(self) -> None:
         """Kill what is left and remove the cgroup everywhere; harmless if it is gone."""

@@ -34,6 +34,14 @@ class CgroupPlan(NamedTuple):
     """a file with a line `oom_kill N`, "" if there is none"""
 
 
+class CgroupFile(NamedTuple):
+    """A file of a box's cgroup that is worth looking at."""
+
+    path: str
+    field: str
+    """the field of Limits that it holds, "" for a counter"""
+
+
 class CgroupMount(NamedTuple):
     """One file system of the view that a box gets of its own cgroup."""
 
@@ -84,6 +92,9 @@ class Cgroup(Protocol):
 
     def reader(self, net_pid: int = 0) -> Reader:
         """A reader of counters; `net_pid` is a process in the box's network (0: none)."""
+
+    def files(self, limits: Limits) -> list[CgroupFile]:
+        """The files behind these limits, and those that count what is used."""
 
     def remove(self) -> None:
         """Kill what is left and remove the cgroup and any below it; harmless if it is gone."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from boxy_core.errors import Unsupported
 from boxy_core.models import Limits
 from boxyd.cgroup.devices import DEFAULT_DEVICES, DeviceRule
-from boxyd.cgroup.interface import CgroupMount, CgroupPlan
+from boxyd.cgroup.interface import CgroupFile, CgroupMount, CgroupPlan
 from boxyd.cgroup.limits import asked, check_values, unsupported
 from boxyd.cgroup.reader import Files, Reader, net_dev
 
@@ -104,6 +104,10 @@ class NullGroup:
     def reader(self, net_pid: int = 0) -> Reader:
         """Reads the network's counters only."""
         return Reader(Files([(f"/proc/{net_pid}/net/dev", net_dev)] if net_pid else []))
+
+    def files(self, limits: Limits) -> list[CgroupFile]:
+        """There are none."""
+        return []
 
     def remove(self) -> None:
         """There is nothing."""

@@ -8,7 +8,7 @@ is not read: a box that used no CPU since the last reading did no I/O and forked
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -78,6 +78,11 @@ class Files:
     """each fourth time"""
     settings: list[Wanted] = field(default_factory=list)
     """once, and after a change of limits"""
+
+    def paths(self) -> Iterator[str]:
+        """Every file, the counters first."""
+        for wanted in (self.always, self.busy, self.memory, self.rare, self.settings):
+            yield from (path for path, _ in wanted)
 
     def extend(self, other: Files) -> None:
         """Take in the files of another hierarchy."""

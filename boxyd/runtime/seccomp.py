@@ -110,6 +110,28 @@ def compile_profile(profile: dict[str, Any], capabilities: Iterable[str], arch: 
     return assemble(_leaves(rules, numbers, default), arch)
 
 
+def refused(
+    profile: dict[str, Any], capabilities: Iterable[str], arch: str
+) -> tuple[list[str], list[str]]:
+    """For people: the calls that a box with these capabilities may never make, and those that it
+    may make with some arguments only.  Raises ProfileError."""
+    numbers = table(arch)
+    passing = {ALLOW, LOG}
+    default = _action(profile, "defaultAction", profile.get("defaultErrnoRet"))
+    caps = {"CAP_" + name.upper() for name in capabilities}
+    always, sometimes = set(numbers) if default in passing else set(), set[str]()
+    for entry in _listed(profile, "syscalls"):
+        if _applies(entry, caps, arch):
+            names = {name for name in _listed(entry, "names") if name in numbers}
+            if entry.get("args"):
+                sometimes |= names
+            elif _action(entry, "action", entry.get("errnoRet")) in passing:
+                always |= names
+            else:
+                always -= names
+    return sorted(set(numbers) - always - sometimes), sorted(sometimes - always)
+
+
 def _listed(data: dict[str, Any], key: str) -> list[Any]:
     value = data.get(key) or []
     if not isinstance(value, list):

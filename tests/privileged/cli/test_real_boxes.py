@@ -169,6 +169,6 @@ def test_attach_shows_what_was_printed_and_what_comes(daemon: Daemon) -> None:
 
 
 def test_explain_tells_the_steps_and_makes_nothing(daemon: Daemon) -> None:
-    assert "pid" in daemon.run("run", "--explain", "alpine", "ls")
+    assert "pid" in daemon.run("run", "--dry-run", "alpine", "ls")
     assert daemon.run("ps", "-aq") == ""
     assert not os.listdir(daemon.paths.boxes)

@@ -130,11 +130,21 @@ def test_wrong_detach_keys_start_nothing(daemon: MakeDaemon, boxy: Boxy) -> None
     assert set(fake.asked) == {"GET /boxes/web"}
 
 
-def test_explain_prints_the_steps_and_makes_nothing(daemon: MakeDaemon, boxy: Boxy) -> None:
+def test_a_dry_run_prints_the_steps_and_makes_nothing(daemon: MakeDaemon, boxy: Boxy) -> None:
     fake = daemon({"POST /plan": {"plan": {"version": 1}, "lines": ["fork", "mount\x1b"]}})
-    assert boxy(fake, "run", "--explain", "alpine").stdout == "fork\nmount\\e\n"
+    assert boxy(fake, "run", "--dry-run", "alpine").stdout == "fork\nmount\\e\n"
     assert json.loads(boxy(fake, "run", "--dry-run", "--json", "alpine").stdout) == {"version": 1}
     assert fake.asked == ["POST /plan", "POST /plan"]
+
+
+def test_explain_prints_the_steps_before_they_are_taken(daemon: MakeDaemon, boxy: Boxy) -> None:
+    fake = daemon({
+        "POST /plan": {"plan": {}, "lines": ["fork"]},
+        "POST /boxes": BOX,
+        f"POST /boxes/{ID}/start": BOX,
+    })  # fmt: skip
+    assert boxy(fake, "run", "--explain", "-d", "alpine").stdout == f"fork\n{ID}\n"
+    assert fake.asked[0] == "POST /plan"
 
 
 def test_exec_runs_a_command_and_detached_prints_its_session(

@@ -14,7 +14,7 @@ from typing import Any
 from boxy_core import protocol
 from boxy_core.errors import CommandNotFound, Conflict, NotFound
 from boxy_core.models import Box, ExitInfo, Image, Limits
-from boxyd.cgroup.interface import Cgroup, CgroupMount, CgroupPlan
+from boxyd.cgroup.interface import Cgroup, CgroupFile, CgroupMount, CgroupPlan
 from boxyd.cgroup.reader import Files, Reader
 from boxyd.images import Progress
 from boxyd.ports import Link, Plan, Stream
@@ -100,6 +100,9 @@ class FakeGroup:
 
     def reader(self, net_pid: int = 0) -> Reader:
         return Reader(Files())
+
+    def files(self, limits: Limits) -> list[CgroupFile]:
+        return [CgroupFile("/proc/self/limits", "memory")]
 
     def remove(self) -> None:
         self.world.groups.pop(self.relative, None)

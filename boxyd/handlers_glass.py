@@ -1,0 +1,70 @@
+"""Requests that show how a box works: what it is made of, what was done for it and how long.
+
+Constraint: `told` wraps the handlers of changes, so that no handler has to think of its diary;
+the note is taken when the answer is already on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from boxy_core.errors import BoxyError
+from boxyd import explain as explaining
+from boxyd.diary import Line
+from boxyd.handlers_answer import HOUSE, answer
+from boxyd.handlers_query import Query
+from boxyd.hijack import peer_of
+from boxyd.journal import about
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def told(handler: Handler) -> Handler:
+    """`handler`, which changes the box that the path names, and a line in that box's diary."""
+    what = handler.__name__.rstrip("_")
+
+    @functools.wraps(handler)
+    async def telling(request: web.Request) -> web.StreamResponse:
+        house = request.app[HOUSE]
+        box_id = house.shelf.find(request.match_info["ref"]).box.id
+        peer = peer_of(request.transport)
+        at, began = time.time(), time.perf_counter()
+        error = ""
+        try:
+            return await handler(request)
+        except BoxyError as failure:
+            error = failure.message
+            raise
+        finally:
+            ms = round((time.perf_counter() - began) * 1000, 3)
+            line = Line(at, what, ms, peer.pid, peer.uid, error)
+            asyncio.get_running_loop().call_soon(house.diary.note, box_id, line)
+
+    return telling
+
+
+async def explain(request: web.Request) -> web.Response:
+    """What the box is made of, read from the kernel now."""
+    Query(request)
+    house = request.app[HOUSE]
+    record = house.shelf.find(request.match_info["ref"])
+    with about(record.box.id):
+        pids = house.lives.pids(record) if record.alive else []
+        seen = await asyncio.to_thread(explaining.look, record.box, house.paths, pids, record.group)
+        return answer(explaining.explain(seen))
+
+
+async def trace(request: web.Request) -> web.Response:
+    """What was done for the box, and the waterfall of its last start."""
+    Query(request)
+    house = request.app[HOUSE]
+    box = house.shelf.find(request.match_info["ref"]).box
+    return answer({
+        "id": box.id, "name": box.name, "created": box.created,
+        "start": house.diary.start(box.id), "lines": house.diary.read(box.id),
+    })  # fmt: skip

@@ -1,0 +1,83 @@
+"""`boxy explain` of real boxes: every command by hand is run, and says the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any
+
+from boxyd.runtime import capabilities
+from tests.support.daemon import Daemon
+
+
+def sections(daemon: Daemon, name: str) -> dict[str, list[dict[str, Any]]]:
+    found = daemon.request("GET", f"/boxes/{name}/explain")
+    return {section["key"]: section["facts"] for section in found["sections"]}
+
+
+def fact(facts: list[dict[str, Any]], what: str) -> str:
+    return str(next(fact for fact in facts if fact["what"].strip() == what)["value"])
+
+
+def by_hand(command: str) -> str:
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (command, done.stderr)
+    return done.stdout
+
+
+def test_a_running_box_is_what_it_is_said_to_be(daemon: Daemon) -> None:
+    daemon.run("run", "-d", "--name", "web", "-m", "64m", "--pids-limit", "50", "alpine",
+               "sh", "-c", "sleep 600 & wait")  # fmt: skip
+    found = sections(daemon, "web")
+    box = daemon.request("GET", "/boxes/web")
+    said = {
+        (key, fact["what"]): by_hand(fact["by_hand"])
+        for key, facts in found.items()
+        for fact in facts
+        if fact["by_hand"]
+    }
+    for kind in ("user", "mnt", "pid", "net", "ipc", "uts", "cgroup"):
+        ours, host = (os.readlink(f"/proc/{pid}/ns/{kind}") for pid in (box["pid"], "self"))
+        assert fact(found["namespaces"], kind) == f"{ours}, its own; the host's is {host}"
+        assert said["namespaces", kind].strip() == ours
+    assert fact(found["users"], "user map").split() == said["users", "user map"].split()
+    limits = [fact for fact in found["cgroup"] if fact["note"].startswith("set by --")]
+    assert {fact["note"].split()[2] for fact in limits} == {"--memory", "--pids-limit"}
+    for limit in limits:
+        assert said["cgroup", limit["what"]].strip() == limit["value"]
+        assert limit["value"] in ("67108864", "50")
+    effective = said["powers", "CapEff"].split("CapEff:")[1].split()[0]
+    assert int(effective, 16) == capabilities.mask(fact(found["powers"], "CapEff").split(", "))
+    commands = [fact["value"] for fact in found["processes"]]
+    assert "sleep 600" in commands
+    assert fact(found["network"], "interfaces").split(", ")[0] == "lo"
+
+
+def test_what_is_said_to_be_refused_is_refused_and_the_layers_are_the_layers(
+    daemon: Daemon,
+) -> None:
+    daemon.run("run", "-d", "--name", "web", "alpine", "sh", "-c", "echo x >/new; sleep 600")
+    found = sections(daemon, "web")
+    refused = fact(found["powers"], "refused").split(", ")
+    assert {"mount", "unshare", "keyctl"} <= set(refused)
+    assert daemon.boxy("exec", "web", "unshare", "-U", "true").returncode != 0
+    upper, layer = fact(found["layers"], "writable"), fact(found["layers"], "layer 1")
+    assert "new" in os.listdir(upper)
+    assert "bin" in os.listdir(layer)
+    every = [fact["value"] for fact in found["mounts"]] + [f["what"] for f in found["mounts"]]
+    with open(f"/proc/{daemon.request('GET', '/boxes/web')['pid']}/mountinfo") as table:
+        for line in table:
+            target = line.split()[4]
+            assert any(target == text or target in text.split(", ") for text in every), target
+    assert not [f for f in found["mounts"] if f["note"].startswith("made by a process")]
+
+
+def test_an_ended_box_is_explained_and_traced(daemon: Daemon) -> None:
+    daemon.run("run", "--name", "job", "alpine", "true")
+    assert list(sections(daemon, "job")) == ["box", "layers"]
+    traced = daemon.request("GET", "/boxes/job/trace")
+    assert [line["what"] for line in traced["lines"]][:2] == ["create", "start"]
+    assert traced["start"]["total_ms"] > 0
+    assert sum(step["ms"] for step in traced["start"]["steps"]) <= traced["start"]["total_ms"] + 1
+    daemon.restart()
+    assert daemon.request("GET", "/boxes/job/trace")["lines"] == traced["lines"]
