@@ -221,11 +221,15 @@ class Layers:
             yield
 
 
-def write_whole(path: str, data: bytes) -> None:
+def write_whole(path: str, data: bytes, *, mode: int = 0o644) -> None:
     """Write a file whole: to a temporary name, synced, renamed."""
     temporary = f"{path}.{secrets.token_hex(4)}"
+
+    def opener(name: str, flags: int) -> int:
+        return os.open(name, flags, mode)
+
     try:
-        with open(temporary, "xb") as file:
+        with open(temporary, "xb", opener=opener) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

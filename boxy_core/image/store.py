@@ -3,6 +3,9 @@
     ROOT/layers/                    layers.py
     ROOT/images/NAME.json           what NAME was unpacked from, and its layers
     ROOT/images/downloads/NAME/     fetched archives
+    ROOT/images/names/, blobs/      named.py: images that were pulled, loaded, tagged, committed
+
+A name in a registry folder wins over the same name of another kind.
 
 Constraint: `resolve` is on the path of every start of a box: it lists the registry folders,
 stats what it knows and reads what has changed. All methods block: call them from a thread.
@@ -25,6 +28,9 @@ from boxy_core.image import trees
 from boxy_core.image.fetch import fetch
 from boxy_core.image.folder import Folder, Registry
 from boxy_core.image.layers import Layers, no_progress, write_whole
+from boxy_core.image.named import Entry, Named, local_name
+from boxy_core.image.packing import pack
+from boxy_core.image.reference import split_host
 from boxy_core.image.sources import Archive, Download, Identity, Made, Source, Tree, find
 from boxy_core.image.streams import DEFAULT_LIMITS, Limits
 from boxy_core.image.unpack import Progress
@@ -60,40 +66,65 @@ class ImageStore:
         self._registry = Registry(paths.registry)
         self._layers = Layers(paths.layers, limits)
         self._records: dict[str, tuple[int, Record]] = {}
+        self._limits = limits
+        self.named = Named(paths.images, self._layers)
 
     # ------------------------------------------------------------------ asking
 
     def list(self) -> Images:
         """All images by name, unpacked or not; a broken one carries its `problem`."""
         folders = self._registry.images()
-        return [self._describe(folders[name]) for name in sorted(folders)]
+        return [*(self._describe(folders[name]) for name in sorted(folders)), *self.named.images()]
 
     def resolve(self, name: str) -> Image:
         """The image called `name`, `ready` or not.
 
         Raises:
-            NotFound: no registry folder has it.
-            ImageError: its folder is there but cannot be used.
+            NotFound: nothing here has that name.
+            ImageError: it is there but cannot be used.
         """
-        folder = self._folder(name)
+        folder = self._find_folder(name)
+        if folder is None:
+            return self._usable(self._entry(name))
         return self._image(folder, find(folder, self._downloads))
+
+    def _usable(self, entry: Entry) -> Image:
+        image = self.named.image(entry)
+        if image.problem:
+            raise ImageError(f"the image {entry.name} cannot run here: {image.problem}",
+                             hint="--platform of boxy pull takes another one")  # fmt: skip
+        return image
 
     def in_use(self, layer: str) -> bool:
         """Whether an unpacked image has this layer (a path, as in `Image.layers`)."""
         name = self._layers.name(layer)
-        return any(name in record.layers for record in self._all_records())
+        if any(name in record.layers for record in self._all_records()):
+            return True
+        return name in self.named.wanted_layers()
 
-    def _folder(self, name: str) -> Folder:
+    def _find_folder(self, name: str) -> Folder | None:
+        """The image folder of that name. Raises ImageError if it cannot be used."""
+        if "/" in name:
+            return None
         folders = self._registry.images()
         folder = folders.get(name) or folders.get(name.removesuffix(":latest"))
-        if folder is None:
-            close = difflib.get_close_matches(name, folders, 1)
-            have = f"did you mean {close[0]!r}?" if close else "`boxy images` lists what there is"
-            looked = ", ".join(self._paths.registry) or "no folder at all"
-            raise NotFound(f"no image {name!r} in {looked}", hint=have)
-        if folder.problem:
+        if folder is not None and folder.problem:
             raise ImageError(folder.problem, hint=folder.hint)
         return folder
+
+    def _entry(self, name: str) -> Entry:
+        """The named image. Raises NotFound with what else could be meant."""
+        entry = self.named.entry(name)
+        if entry is not None:
+            return entry
+        if split_host(name)[0]:
+            raise NotFound(f"no image {name!r} here", hint=f"fetch it: boxy pull {name}")
+        folders = self._registry.images()
+        known = [*folders, *(one.name.removesuffix(":latest") for one in self.named.entries())]
+        close = difflib.get_close_matches(name, known, 1)
+        have = f"did you mean {close[0]!r}?" if close else "`boxy images` lists what there is"
+        looked = ", ".join(self._paths.registry) or "no folder at all"
+        raise NotFound(f"no image {name!r} in {looked}", hint=have)
 
     def _describe(self, folder: Folder) -> Image:
         """The image of a folder, whatever its state."""
@@ -140,7 +171,9 @@ class ImageStore:
             NotFound, ImageError: as `resolve`; or the archive is missing, damaged or hostile.
             Denied: unpacking needs root.
         """
-        folder = self._folder(name)
+        folder = self._find_folder(name)
+        if folder is None:
+            return self._prepare_named(self._entry(name), progress)
         source = find(folder, self._downloads)
         image = self._image(folder, source)
         if image.ready:
@@ -156,6 +189,49 @@ class ImageStore:
         if not image.ready:
             raise ImageError(f"the image {name!r} changed while it was read", hint="try again")
         return image
+
+    def _prepare_named(self, entry: Entry, progress: Progress) -> Image:
+        image = self._usable(entry)
+        if not image.ready:
+            with _disk_errors(entry.name, self._paths.root):
+                self._make_folders()
+                self.named.unpack(entry, _calmed(progress))
+            image = self._usable(entry)
+        return image
+
+    def adopt(self, name: str, progress: Progress = no_progress) -> str:
+        """The digest of the manifest of `name`, whose blobs are here then.
+
+        An image of a registry folder is packed for that; its blobs are swept away again unless
+        a name is given to them (`tag`). Raises as `prepare`.
+        """
+        folder = self._find_folder(name)
+        if folder is None:
+            return self._entry(name).manifest
+        self.prepare(name, progress)
+        with _disk_errors(name, self._paths.root):
+            progress("packing", 0, 0)
+            scratch = self.named.blobs.scratch()
+            try:
+                packed = pack(folder, find(folder, self._downloads), scratch, self._limits)
+                if not self.named.blobs.has(packed.layer.digest):
+                    fd = os.open(packed.path, os.O_RDONLY | os.O_CLOEXEC)
+                    try:
+                        self.named.blobs.put_file(fd)
+                    finally:
+                        os.close(fd)
+                self.named.blobs.write(packed.config_digest, packed.config)
+                self.named.blobs.write(packed.digest, packed.manifest)
+            finally:
+                trees.remove(scratch)
+        return packed.digest
+
+    def tag(self, name: str, new: str, progress: Progress = no_progress) -> Image:
+        """Give the image `name` a further name. Raises as `prepare`, and InvalidRequest."""
+        wanted = local_name(new)
+        entry = None if self._find_folder(name) else self.named.entry(name)
+        manifest = self.adopt(name, progress)
+        return self.named.add(wanted, manifest, digest=entry.digest if entry else "")
 
     def _make_folders(self) -> None:
         for path in (self._paths.root, self._paths.layers, self._paths.images, self._downloads):
@@ -206,7 +282,7 @@ class ImageStore:
     # ------------------------------------------------------------------ taking away
 
     def remove(self, name: str, in_use: Collection[str] = ()) -> int:
-        """Forget the unpacked image `name`; returns the bytes freed.
+        """Forget the named image `name`, or the unpacking of a folder's; the bytes freed.
 
         Its layers go too, unless another image has them or `in_use` (paths of layers, as in
         `Box.layers`) names them. The registry folder is left as it is.
@@ -214,6 +290,10 @@ class ImageStore:
         Raises:
             NotFound: no such image has been unpacked.
         """
+        entry = None if self._record(name) else self.named.entry(name)
+        if entry is not None:
+            self.named.drop(entry)
+            return self.prune(in_use)
         record = self._record(name)
         if record is None:
             raise NotFound(f"the image {name!r} is not unpacked, so there is nothing to remove")
@@ -224,10 +304,10 @@ class ImageStore:
         return trees.remove(f"{self._downloads}/{name}") + self._layers.bury(doomed)
 
     def prune(self, in_use: Collection[str] = ()) -> int:
-        """Remove all layers that no unpacked image and no box (`in_use`) has; bytes freed."""
+        """Remove all layers and blobs that no image and no box (`in_use`) has; bytes freed."""
         with self._layers.settled():
             doomed = self._layers.condemn(self._unwanted(self._layers.names(), in_use))
-        return self._layers.bury(doomed)
+        return self._layers.bury(doomed) + self.named.sweep()
 
     def clean(self) -> Strings:
         """Remove the temporary folders of work that died; what was removed.
@@ -239,6 +319,7 @@ class ImageStore:
     def _unwanted(self, layers: Strings, in_use: Collection[str]) -> Strings:
         wanted = {layer for record in self._all_records() for layer in record.layers}
         wanted |= {self._layers.name(tree) for tree in in_use}
+        wanted |= self.named.wanted_layers()
         return [layer for layer in layers if layer not in wanted]
 
     # ------------------------------------------------------------------ records
