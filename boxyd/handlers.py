@@ -19,6 +19,7 @@ from boxy_core.models import BoxSpec, Status
 from boxy_core.protocol import API
 from boxyd import handlers_boxes as on_boxes
 from boxyd import handlers_glass as glass
+from boxyd import handlers_images as on_images
 from boxyd import handlers_streams as streams
 from boxyd.handlers_answer import HOUSE, answer
 from boxyd.handlers_glass import told
@@ -35,8 +36,9 @@ def routes() -> list[web.RouteDef]:
         web.get(API + "/version", version),
         web.get(API + "/info", info),
         web.get(API + "/images", images),
-        web.get(API + "/images/{name}", image),
-        web.post(API + "/images/{name}/prepare", streams.prepare),
+        web.get(API + "/images/{name:.+}", image),
+        web.post(API + "/images/{name:.+}/prepare", streams.prepare),
+        *on_images.routes(),
         web.post(API + "/plan", plan_of_spec),
         web.get(API + "/watch", streams.watch),
         web.get(API + "/stats", streams.all_stats),

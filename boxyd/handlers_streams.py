@@ -123,7 +123,8 @@ async def prepare(request: web.Request) -> web.StreamResponse:
     await empty_body(request)
     images = request.app[HOUSE].images
     name = request.match_info["name"]
-    images.resolve(name)  # an unknown one is an ordinary error
+    if images.fetch is None:
+        images.resolve(name)  # an unknown one is an ordinary error
     steps: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     def progress(step: str, done: int, total: int) -> None:

@@ -25,6 +25,7 @@ from boxyd.images import Images, Store
 from boxyd.ports import Launches
 from boxyd.state import State
 from boxyd.stats import Sampler
+from boxyd.traffic import Settings, Traffic
 
 log = logging.getLogger("boxyd")
 
@@ -46,6 +47,8 @@ class House:
     features: dict[str, bool] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     """what this host or its boxes lack, a sentence each"""
+    traffic: Traffic | None = None
+    """images from and to registries; None: there is no store that could"""
     started: float = field(default_factory=time.time)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -79,9 +82,10 @@ async def furnish(
 
 
 @contextlib.asynccontextmanager
-async def open_house(paths: Paths) -> AsyncIterator[House]:
+async def open_house(paths: Paths, registries: Settings | None = None) -> AsyncIterator[House]:
     """The house with its real neighbours.  Raises Unsupported if this host cannot run boxes."""
     from boxy_core.errors import Unsupported
+    from boxy_core.image.credentials import Credentials
     from boxy_core.image.store import ImageStore
     from boxyd import cgroup, host
     from boxyd.boxes_launch import Launching
@@ -100,6 +104,11 @@ async def open_house(paths: Paths) -> AsyncIterator[House]:
         async with furnish(paths, store, launching, cgroup.detect(parent=paths.cgroup)) as house:
             house.features = dict(facts.features)
             house.notices[:0] = facts.notices
+            house.traffic = Traffic(
+                store, Credentials(paths.root + "/credentials"), registries or Settings(),
+                house.events, lambda: (record.box for record in house.shelf),
+            )  # fmt: skip
+            house.images.fetch = house.traffic.ready
             yield house
     finally:
         await launcher.close()

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from boxy_core.errors import NotFound
 from boxy_core.models import Image
 from boxyd.events import Events
 
@@ -41,6 +42,8 @@ class Images:
         self._store = store
         self._events = events
         self._under_way: dict[str, _Preparing] = {}
+        self.fetch: Callable[[str, Progress | None], Awaitable[Image]] | None = None
+        """gets an image that is not here; None: nothing is fetched"""
 
     def list(self) -> list[Image]:
         """All images of the registry folders; broken ones carry their problem."""
@@ -51,11 +54,16 @@ class Images:
         return self._store.resolve(name)
 
     async def ready(self, name: str, progress: Progress | None = None) -> Image:
-        """The image, unpacked.  Raises NotFound, ImageError.
+        """The image, unpacked; pulled if it is not here.  Raises NotFound, Denied, ImageError.
 
         A caller that is cancelled does not stop an unpacking that others may wait for.
         """
-        image = self._store.resolve(name)
+        try:
+            image = self._store.resolve(name)
+        except NotFound:
+            if self.fetch is None:
+                raise
+            return await self.fetch(name, progress)
         if image.ready:
             return image
         preparing = self._under_way.get(image.name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import os
@@ -26,6 +27,7 @@ from boxy_core.paths import Paths, default_paths
 from boxyd import instance, journal
 from boxyd.house import House, open_house
 from boxyd.server import Server
+from boxyd.traffic import Settings
 
 log = logging.getLogger("boxyd")
 
@@ -39,7 +41,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         paths = paths_of(options)
         require_root()
-        return run(paths, options)
+        registries = Settings.of(options.default_registry, options.insecure_registry, os.environ)
+        return run(paths, options, functools.partial(open_house, registries=registries))
     except BoxyError as error:
         hint = f"; {error.hint}" if error.hint else ""
         sys.stderr.write(f"boxyd: {journal.printable(error.message + hint)}\n")
@@ -61,6 +64,12 @@ def parse(argv: list[str], env: Mapping[str, str]) -> argparse.Namespace:
         help="who else may use the socket (BOXY_SOCKET_GROUP, boxy if it exists)")  # fmt: skip
     add("--registry-path", metavar="DIRS",
         help="image folders, separated by colons (BOXY_REGISTRY_PATH, ROOT/registry)")  # fmt: skip
+    add("--default-registry", metavar="HOST", default=env.get("BOXY_DEFAULT_REGISTRY", ""),
+        help="where images without a registry in their name are (BOXY_DEFAULT_REGISTRY, nowhere)",
+    )  # fmt: skip
+    add("--insecure-registry", metavar="HOSTS", default=env.get("BOXY_INSECURE_REGISTRY", ""),
+        help="registries with plain http or an unknown certificate, separated by commas "
+        "(BOXY_INSECURE_REGISTRY)")  # fmt: skip
     add("--cgroup", metavar="PATH",
         help="the boxes' cgroup, below each hierarchy (BOXY_CGROUP, boxy)")  # fmt: skip
     add("--log-format", choices=journal.FORMATS, default=env.get("BOXY_LOG_FORMAT", "text"))

@@ -21,6 +21,7 @@ from boxy_core.errors import BoxyError, Internal, InvalidRequest, NotFound
 from boxyd.handlers import HOUSE, routes
 from boxyd.hijack import Door, Peer, TakenOver, peer_of
 from boxyd.house import House
+from boxyd.traffic import ASKER
 
 MAX_BODY = 1 << 20
 """bytes of a request's body"""
@@ -127,6 +128,7 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     """Answer every failure in one form, and log who changed what."""
     began = time.perf_counter()
     peer = peer_of(request.transport)  # after an upgrade there is no connection to ask
+    ASKER.set(peer.uid)
     response: web.StreamResponse
     try:
         response = await handler(request)

@@ -28,6 +28,7 @@ from boxy_core.image import trees
 from boxy_core.image.fetch import fetch
 from boxy_core.image.folder import Folder, Registry
 from boxy_core.image.layers import Layers, no_progress, write_whole
+from boxy_core.image.locks import Lock
 from boxy_core.image.named import Entry, Named, local_name
 from boxy_core.image.packing import pack
 from boxy_core.image.reference import split_host
@@ -55,6 +56,7 @@ class Record(Model, frozen=True, kw_only=True):
 
 
 Images = list[Image]
+Doomed = list[tuple[str, Lock]]
 Strings = list[str]  # in the class below, `list` is a method
 
 
@@ -94,6 +96,17 @@ class ImageStore:
             raise ImageError(f"the image {entry.name} cannot run here: {image.problem}",
                              hint="--platform of boxy pull takes another one")  # fmt: skip
         return image
+
+    def known(self, name: str) -> Image:
+        """The image called `name`, even if it cannot run here. Raises NotFound, ImageError."""
+        folder = self._find_folder(name)
+        if folder is None:
+            return self.named.image(self._entry(name))
+        return self._image(folder, find(folder, self._downloads))
+
+    def named_entry(self, name: str) -> Entry | None:
+        """The named image that `name` means; None if it means a folder's, or nothing."""
+        return None if self._find_folder(name) else self.named.entry(name)
 
     def in_use(self, layer: str) -> bool:
         """Whether an unpacked image has this layer (a path, as in `Image.layers`)."""
@@ -229,7 +242,7 @@ class ImageStore:
     def tag(self, name: str, new: str, progress: Progress = no_progress) -> Image:
         """Give the image `name` a further name. Raises as `prepare`, and InvalidRequest."""
         wanted = local_name(new)
-        entry = None if self._find_folder(name) else self.named.entry(name)
+        entry = self.named_entry(name)
         manifest = self.adopt(name, progress)
         return self.named.add(wanted, manifest, digest=entry.digest if entry else "")
 
@@ -282,31 +295,43 @@ class ImageStore:
     # ------------------------------------------------------------------ taking away
 
     def remove(self, name: str, in_use: Collection[str] = ()) -> int:
-        """Forget the named image `name`, or the unpacking of a folder's; the bytes freed.
+        """Forget the image `name`, and free what nobody has then; the bytes freed.
 
-        Its layers go too, unless another image has them or `in_use` (paths of layers, as in
-        `Box.layers`) names them. The registry folder is left as it is.
+        Layers stay that another image has, or that `in_use` (paths of layers, as in
+        `Box.layers`) names. A registry folder is left as it is.
 
         Raises:
             NotFound: no such image has been unpacked.
         """
+        return self.forget(name) + self.prune(in_use)
+
+    def forget(self, name: str) -> int:
+        """Take the name away, or of a folder's image the record; the bytes freed by that.
+
+        Raises:
+            NotFound: there is neither.
+        """
         entry = None if self._record(name) else self.named.entry(name)
         if entry is not None:
             self.named.drop(entry)
-            return self.prune(in_use)
-        record = self._record(name)
-        if record is None:
+            return 0
+        if self._record(name) is None:
             raise NotFound(f"the image {name!r} is not unpacked, so there is nothing to remove")
-        with self._layers.settled():
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._record_path(name))
-            doomed = self._layers.condemn(self._unwanted(record.layers, in_use))
-        return trees.remove(f"{self._downloads}/{name}") + self._layers.bury(doomed)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._record_path(name))
+        return trees.remove(f"{self._downloads}/{name}")
 
     def prune(self, in_use: Collection[str] = ()) -> int:
         """Remove all layers and blobs that no image and no box (`in_use`) has; bytes freed."""
+        return self.bury(self.condemn(in_use))
+
+    def condemn(self, in_use: Collection[str] = ()) -> Doomed:
+        """Take their names away from the layers that nobody has: a moment's work; for `bury`."""
         with self._layers.settled():
-            doomed = self._layers.condemn(self._unwanted(self._layers.names(), in_use))
+            return self._layers.condemn(self._unwanted(self._layers.names(), in_use))
+
+    def bury(self, doomed: Doomed) -> int:
+        """Remove what was condemned, and blobs that nobody has; the bytes freed."""
         return self._layers.bury(doomed) + self.named.sweep()
 
     def clean(self) -> Strings:
