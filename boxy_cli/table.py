@@ -42,6 +42,20 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         ),
     ),
     (
+        "Images and registries",
+        (
+            ("pull", "images", "fetch images from a registry"),
+            ("push", "images", "send an image to a registry"),
+            ("tag", "images", "give an image a further name"),
+            ("rmi", "images", "remove images and free what only they had"),
+            ("save", "images", "write images into one archive"),
+            ("load", "images", "take images from an archive"),
+            ("login", "registry", "tell who you are at a registry"),
+            ("logout", "registry", "forget a registry's password"),
+            ("registry", "registry", "look into a registry, remove from it"),
+        ),
+    ),
+    (
         "Change",
         (
             ("rename", "lifecycle", "give a box another name"),
@@ -61,7 +75,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 
 SYNONYMS = {"container": "", "list": "ps", "ls": "ps", "remove": "rm", "delete": "rm",
             "image": "images", "log": "logs", "shell": "exec", "console": "attach",
-            "ip": "inspect", "resume": "unpause"}  # fmt: skip
+            "ip": "inspect", "resume": "unpause",
+            "search": "registry"}  # fmt: skip
 """What users of other systems type; only for `did you mean`."""
 
 OWN_STATUS = frozenset({"run", "create", "exec", "attach", "start"})

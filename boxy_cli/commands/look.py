@@ -8,7 +8,7 @@ import time
 from boxy_cli import render
 from boxy_cli.commands.shared import BOX, JSON
 from boxy_cli.context import Context, say, say_json, width
-from boxy_cli.options import Command, Option
+from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.text import escape
 
@@ -28,7 +28,11 @@ def top(context: Context, args: Args) -> int:
 
 
 def images(context: Context, args: Args) -> int:
-    """Print the images."""
+    """Print the images, or free what none of them has."""
+    if args["action"] == "prune":
+        from boxy_cli.commands.images import prune
+
+        return prune(context, everything=args["all"])
     found = context.client.request("GET", "/images")
     if args["json"]:
         say_json(found)
@@ -52,8 +56,14 @@ COMMANDS = {
     "images": Command(
         "images",
         images,
-        description="List the images in the registry folders. An image is unpacked at its first "
-        "use and shared by all boxes from then on.",
-        options=(Option("-q", "--quiet", help="only names"), JSON),
+        description="List the images: those in the registry folders, and those that were pulled, "
+        "loaded or tagged. An image is unpacked at its first use and shared by all boxes from "
+        "then on. `boxy images prune` frees the layers that no image and no box has.",
+        options=(
+            Option("-q", "--quiet", help="only names"),
+            Option("-a", "--all", help="with prune: also images that no box uses"),
+            JSON,
+        ),
+        arguments=(Argument("ACTION", "prune: free room", count="?", choices=("prune",)),),
     ),
 }

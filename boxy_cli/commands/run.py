@@ -46,6 +46,8 @@ _COMMON = (
     Option("-v", "--volume", metavar="SOURCE:TARGET[:ro]", many=True, kind="file",
            help="show a file or folder of the host in the box"),
     *LIMITS,
+    Option("--pull", metavar="WHEN", choices=("missing", "always", "never"),
+           help="whether to ask the registry: missing (if it is not here), always, never"),
     Option("--read-only", help="nothing outside of /dev, /run, /tmp and volumes can be written"),
     Option("--init", help="reap processes by a small PID 1 above the command"),
     Option("--cap-add", metavar="CAPABILITY", many=True, help="give a capability, or ALL"),
@@ -131,7 +133,7 @@ def _seccomp(given: list[str]) -> str | None:
 def create(context: Context, args: Args) -> int:
     """Make the box, print its id."""
     wanted = spec(args)
-    _unpack(context, wanted["image"])
+    _unpack(context, wanted["image"], args["pull"])
     say(_make(context, wanted)["id"])
     return 0
 
@@ -145,7 +147,7 @@ def run(context: Context, args: Args) -> int:
         return 0
     if not args["detach"]:
         check_terminal(wanted)
-    _unpack(context, wanted["image"])
+    _unpack(context, wanted["image"], args["pull"])
     if args["detach"]:
         return _run_detached(context, wanted)
     return _run_attached(context, wanted, args)
@@ -258,8 +260,12 @@ def _show_notices(box: dict[str, Any]) -> None:
         note(escape(sentence))
 
 
-def _unpack(context: Context, image: str) -> None:
-    """Show the progress of a first use, where somebody watches."""
+def _unpack(context: Context, image: str, pull: str | None) -> None:
+    """Show the progress of a first use, where somebody watches; look for a newer image if asked."""
+    if pull in ("always", "never"):
+        from boxy_cli.commands.images import check_or_pull
+
+        check_or_pull(context, image, pull)
     if not os.isatty(2):
         return
     from boxy_cli.unpack import unpack_if_needed

@@ -30,6 +30,7 @@ TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5
 """seconds; a Unix socket connects at once unless the daemon's backlog is full"""
 RECEIVE = 64 * 1024
+UPLOAD_PIECE = 1 << 20
 START_HINT = "start it with: sudo boxyd & (or `make run` in a checkout)"
 
 
@@ -143,6 +144,35 @@ class Client:
         exchange = self._send(method, path, query, None, None)
         exchange.read_head_or_error()
         return _frames(exchange)
+
+    def download(
+        self, method: str, path: str, *, query: Mapping[str, object] | None = None
+    ) -> Iterator[bytes]:
+        """The bytes of an answer that is a file; ProtocolError if it breaks off."""
+        exchange = self._send(method, path, query, None, None)
+        exchange.read_head_or_error()
+        return exchange.body()
+
+    def upload(
+        self, path: str, read: Callable[[int], bytes], *, query: Mapping[str, object] | None = None
+    ) -> Any:
+        """POST what `read(n)` gives until it gives b""; the decoded answer."""
+        head = request_head(
+            "POST", target(API + path, query), length=-1, kind="application/octet-stream"
+        )
+        exchange = _Exchange(self._connection(), self.path, None)
+        try:
+            exchange.socket.settimeout(None)
+            try:
+                exchange.socket.sendall(head)
+                while piece := read(UPLOAD_PIECE):
+                    exchange.socket.sendall(b"%x\r\n%b\r\n" % (len(piece), piece))
+                exchange.socket.sendall(b"0\r\n\r\n")
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # it may have said why before it closed
+            return exchange.decode(exchange.read_all())
+        finally:
+            exchange.close()
 
     def upgrade(
         self,

@@ -45,12 +45,18 @@ def target(path: str, query: Mapping[str, object] | None = None) -> str:
 
 
 def request_head(
-    method: str, target_: str, *, length: int | None = None, upgrade: str = ""
+    method: str,
+    target_: str,
+    *,
+    length: int | None = None,
+    upgrade: str = "",
+    kind: str = "application/json",
 ) -> bytes:
-    """The head of a request with a JSON body of `length` bytes (None: no body)."""
+    """The head of a request with a body of `length` bytes (None: no body, -1: chunked)."""
     lines = [f"{method} {target_} HTTP/1.1", "Host: boxy", "Accept: application/json"]
     if length is not None:
-        lines += ["Content-Type: application/json", f"Content-Length: {length}"]
+        size = f"Content-Length: {length}" if length >= 0 else "Transfer-Encoding: chunked"
+        lines += [f"Content-Type: {kind}", size]
     if upgrade:
         lines += [f"Upgrade: {upgrade}", "Connection: Upgrade"]
     return "\r\n".join([*lines, "", ""]).encode("ascii")
