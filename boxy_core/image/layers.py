@@ -93,6 +93,7 @@ class Layers:
 
         Whoever comes second waits for the first. Raises ImageError, Denied, OSError.
         """
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
         with self.locked("archive " + digest, progress):
             if self.of_archive(digest) is None:
                 self._unpack(archive, digest, what, progress)
