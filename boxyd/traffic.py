@@ -107,7 +107,8 @@ class Traffic:
             if progress is not None:
                 progress(line["step"], line["done"], line["total"])
 
-        return await self.pull(name, tell)
+        image = await self.pull(name, tell)
+        return self._store.resolve(image.name)  # raises if it cannot run here
 
     async def pull(
         self, name: str, tell: Tell, *, platform: str = "", insecure: bool = False

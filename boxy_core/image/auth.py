@@ -37,7 +37,7 @@ def challenges(headers: list[str]) -> list[Challenge]:
     found = []
     for header in headers:
         marks = list(_SCHEME.finditer(header))
-        for mark, after in zip(marks, [*marks[1:], None], strict=True):
+        for mark, after in zip(marks, [*marks[1:], None], strict=False):
             part = header[mark.end() : after.start() if after else len(header)]
             pairs = {m[1].lower(): m[2] if m[2] is not None else m[3] for m in _PAIR.finditer(part)}
             found.append(Challenge(mark[1].lower(), pairs))

@@ -65,17 +65,24 @@ class Writer:
 
 
 async def batches(content: aiohttp.StreamReader) -> AsyncIterator[list[bytes]]:
-    """What comes, in lists of about a MiB."""
+    """What comes, in lists of about a MiB; what came before a break is not lost."""
     batch: list[bytes] = []
-    size = 0
-    async for piece in content.iter_any():
-        batch.append(piece)
-        size += len(piece)
-        if size >= PIECE:
+    size, broke = 0, None
+    while True:
+        try:
+            piece = await content.readany()
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            piece, broke = b"", error
+        if piece:
+            batch.append(piece)
+            size += len(piece)
+        if batch and (size >= PIECE or not piece):
             yield batch
             batch, size = [], 0
-    if batch:
-        yield batch
+        if broke is not None:
+            raise broke
+        if not piece:
+            return
 
 
 async def pieces(fd: int, count: Count) -> AsyncIterator[bytes]:
