@@ -120,7 +120,7 @@ class Lives:
             self._state.forget_exit(box.id)
             trace.mark("plan")
             link = await self._launches.launch(plan, stream)
-            trace.mark("launch")
+            trace.mark("launch", link.took)
             undo.pop_all()
         return link
 

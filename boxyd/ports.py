@@ -48,6 +48,10 @@ class Link(Protocol):
     def notices(self) -> list[str]:
         """What the box had to do without, one sentence each."""
 
+    @property
+    def took(self) -> dict[str, float]:
+        """Milliseconds of each part of the start, as the shim measured them."""
+
     def subscribe(self, callback: Callable[[dict[str, Any]], None]) -> None:
         """Have `callback` called with each of the shim's events."""
 

@@ -191,6 +191,7 @@ class FakeLink:
         self.shim = shim
         self.started = shim.started
         self.notices: list[str] = []
+        self.took: dict[str, float] = {}
         self._exit: asyncio.Future[ExitInfo] = asyncio.get_running_loop().create_future()
         self._callbacks: list[Callable[[dict[str, Any]], None]] = []
         shim.links.append(self)
