@@ -51,12 +51,14 @@ $(RUNNABLE): $(MADE) pyproject.toml
 	@$(OURS)
 	@echo "Installing Boxy into $(VENV) ..."
 	@$(PIP) install --editable . || { echo "boxy: pip could not install Boxy's libraries; its lines above say why (most often no network: set PIP_INDEX_URL or HTTPS_PROXY)." >&2; exit 1; }
+	@$(BIN)/python packaging/quicken
 	@touch $@
 
 $(TESTABLE): $(RUNNABLE)
 	@$(OURS)
 	@echo "Installing the test tools into $(VENV) ..."
 	@$(PIP) install --editable '.[test]' || { echo "boxy: pip could not install the test tools; its lines above say why." >&2; exit 1; }
+	@$(BIN)/python packaging/quicken
 	@touch $@
 
 # compileall writes even where PYTHONDONTWRITEBYTECODE keeps the interpreter from it: a start

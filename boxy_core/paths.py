@@ -83,9 +83,9 @@ def shipped_registry() -> str:
     checkout = here + "/registry"
     if os.path.isdir(checkout):
         return checkout
-    import sys  # only an installed wheel gets here
-
-    return sys.prefix + "/share/boxy/registry"
+    # In an installed one we lie in PREFIX/lib/python3.x/site-packages; sys.prefix says another
+    # prefix where `boxy` was started without `site`.
+    return os.path.abspath(here + "/../../../share/boxy/registry")
 
 
 def default_paths(

@@ -6,8 +6,11 @@ renamed away.  What lies between is a matter of boxes_life.py.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
 import time
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -21,6 +24,8 @@ from boxyd.images import Images
 from boxyd.names import check_name
 from boxyd.ports import Launches
 from boxyd.state import State
+
+log = logging.getLogger("boxyd.boxes")
 
 
 class Boxes:
@@ -40,8 +45,13 @@ class Boxes:
         self._launches = launches
         self._cgroups = cgroups
 
-    async def create(self, spec: BoxSpec) -> Box:
+    async def create(
+        self, spec: BoxSpec, then: Callable[[Record], Awaitable[Box]] | None = None
+    ) -> Box:
         """A new box, with its folder on the disk; its image is unpacked first if need be.
+
+        `then` (its start) is done meanwhile: a disk takes a millisecond or ten to say that it
+        has something, and the answer waits for both.
 
         Raises InvalidRequest, NotFound (no such image), ImageError, Conflict (the name is
         taken), Unsupported (a limit that this host cannot keep).
@@ -55,12 +65,21 @@ class Boxes:
             self._shelf.add(record)  # from here on its id range is taken
             try:
                 self._state.make(box, image)
-                await self._state.save_durably(box)
+                saved = self._state.bring_to_disk(box)
+                if then is None:
+                    await saved
             except BaseException:
                 self._shelf.drop(record)
                 raise
             self._shelf.tell(record, "box.created", image=box.image)
-        return box
+        if then is None:
+            return box
+        try:
+            return await then(record)
+        finally:
+            await asyncio.wait([saved])
+            if error := saved.exception():
+                log.error("box.json cannot be brought to the disk: %s", error)
 
     def preview(self, spec: BoxSpec, image: Image) -> Box:
         """The box that `create` would make, which is not made."""

@@ -101,8 +101,9 @@ class Lives:
             raise
         box = self._running(record, link)
         trace.mark("noted")
-        self._state.write_trace(box.id, trace.to_json())
         log.debug("started in %s", trace)
+        # after the answer: nobody waits for it
+        asyncio.get_running_loop().call_soon(self._state.write_trace, box.id, trace.to_json())
         return box
 
     async def _launch(self, record: Record, stream: Stream | None, trace: Trace) -> Link:

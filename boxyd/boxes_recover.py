@@ -109,8 +109,8 @@ class Recovery:
 
     def _may_show_itself(self, record: Record) -> bool:
         """Whether a start was under way, so that a shim may be there and not yet listen."""
-        plan = f"{self._paths.box_run(record.box.id)}/plan.json"
-        return record.box.status is Status.STARTING and os.path.exists(plan)
+        folder = self._paths.box_run(record.box.id)
+        return record.box.status is Status.STARTING and os.path.isdir(folder)
 
     def _goes_on(self, record: Record, link: Link) -> None:
         box_id = record.box.id

@@ -6,12 +6,16 @@ the file is bounded.  The daemon is its one writer; `cat` reads it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
+from boxy_core.errors import BoxyError
 from boxy_core.paths import Paths
 
 FILE = "trace.jsonl"
@@ -78,6 +82,31 @@ class Diary:
 
     def _path(self, box_id: str) -> str:
         return f"{self._paths.box(box_id)}/{FILE}"
+
+
+class Timed:
+    """Something that is being done, from now on."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._at, self._began = what, time.time(), time.perf_counter()
+
+    def note(self, diary: Diary, box_id: str, asked: tuple[int, int], error: str = "") -> None:
+        """It is done, for `asked` (pid, uid); the line is written when the answer is on its way."""
+        ms = round((time.perf_counter() - self._began) * 1000, 3)
+        line = Line(self._at, self._what, ms, *asked, error)
+        asyncio.get_running_loop().call_soon(diary.note, box_id, line)
+
+    @contextlib.contextmanager
+    def noted(self, diary: Diary, box_id: str, asked: tuple[int, int]) -> Iterator[None]:
+        """While it is done; a failure is noted with its reason."""
+        error = ""
+        try:
+            yield
+        except BoxyError as failure:
+            error = failure.message
+            raise
+        finally:
+            self.note(diary, box_id, asked, error)
 
 
 def _halve(path: str) -> None:

@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from aiohttp import web
 
 from boxy_core.errors import DaemonUnreachable, InvalidRequest
-from boxy_core.models import BoxSpec, ExecSpec, to_builtins
+from boxy_core.models import Box, BoxSpec, ExecSpec, to_builtins
 from boxy_core.protocol import UPGRADE
 from boxyd import top as processes
 from boxyd.boxes_check import MAX_SIDE, check_exec, signal_number
 from boxyd.boxes_shelf import FILTERS, Record
-from boxyd.diary import Line
+from boxyd.diary import Timed
 from boxyd.handlers_answer import HOUSE, answer
 from boxyd.handlers_query import Query, body, empty_body
 from boxyd.hijack import TakenOver, door_of, peer_of
@@ -125,13 +124,25 @@ async def _unless_closing(house: House, waiting: Coroutine[None, None, T]) -> T:
 
 
 async def create(request: web.Request) -> web.Response:
-    """A new box."""
-    Query(request)
-    house, at, began = request.app[HOUSE], time.time(), time.perf_counter()
+    """A new box; `start`: one that runs, in one request."""
+    starts = Query(request, "start").flag("start")
+    house, peer = request.app[HOUSE], peer_of(request.transport)
+    asked = peer.pid, peer.uid
+    made = Timed("create")
     spec = await body(request, BoxSpec)
-    box = await house.boxes.create(spec)
-    peer, ms = peer_of(request.transport), round((time.perf_counter() - began) * 1000, 3)
-    house.diary.note(box.id, Line(at, "create", ms, peer.pid, peer.uid))
+
+    async def start_it(record: Record) -> Box:
+        made.note(house.diary, record.box.id, asked)
+        if request.transport is None:  # whoever asked went away while it was unpacked
+            if record.box.spec.auto_remove:
+                await house.lives.remove(record)
+            return record.box
+        with about(record.box.id), Timed("start").noted(house.diary, record.box.id, asked):
+            return await house.lives.start(record)
+
+    box = await house.boxes.create(spec, start_it if starts else None)
+    if not starts:
+        made.note(house.diary, box.id, asked)
     return answer(box, 201)
 
 

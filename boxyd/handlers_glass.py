@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import time
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from boxy_core.errors import BoxyError
 from boxyd import explain as explaining
-from boxyd.diary import Line
+from boxyd.diary import Timed
 from boxyd.handlers_answer import HOUSE, answer
 from boxyd.handlers_query import Query
 from boxyd.hijack import peer_of
@@ -33,17 +31,8 @@ def told(handler: Handler) -> Handler:
         house = request.app[HOUSE]
         box_id = house.shelf.find(request.match_info["ref"]).box.id
         peer = peer_of(request.transport)
-        at, began = time.time(), time.perf_counter()
-        error = ""
-        try:
+        with Timed(what).noted(house.diary, box_id, (peer.pid, peer.uid)):
             return await handler(request)
-        except BoxyError as failure:
-            error = failure.message
-            raise
-        finally:
-            ms = round((time.perf_counter() - began) * 1000, 3)
-            line = Line(at, what, ms, peer.pid, peer.uid, error)
-            asyncio.get_running_loop().call_soon(house.diary.note, box_id, line)
 
     return telling
 

@@ -7,7 +7,6 @@ Constraint: asyncio, in the daemon's loop.  What goes on with a shim afterwards 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import socket
@@ -29,6 +28,8 @@ __all__ = ["Launcher", "Lost", "ShimLink"]
 log = logging.getLogger(__name__)
 
 ZYGOTE = os.path.join(os.path.dirname(os.path.abspath(seccomp.__file__)), "zygote.py")
+INLINE = 48 << 10
+"""bytes of a plan that go with the message itself; a longer one is read from its file"""
 READY_TIMEOUT = 20.0
 """seconds that the zygote may take to be ready"""
 
@@ -73,16 +74,22 @@ class Launcher:
         `preamble` there.
         """
         await self.start()
-        path = self._write_plan(plan)
+        self._prepare(plan)
+        written = msgspec.json.encode(plan)
+        path = str(plan["run"]) + "/plan.json"
+        if len(written) > INLINE:
+            self._write_plan(path, written)
         size = (plan["rows"], plan["cols"]) if plan["terminal"] else (0, 0)
         how = visit(preamble, owner, stdin, False, size, early)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         link = ShimLink(ours, self._paths, plan["id"])
         fds = [theirs.fileno(), *([] if client_fd is None else [client_fd])]
         try:
-            packet = json.dumps({"plan": path, **how}).encode()
-            await self._send(packet, fds)
+            inline = msgspec.Raw(written) if len(written) <= INLINE else path
+            await self._send(msgspec.json.encode({"plan": inline, **how}), fds)
             theirs.close()
+            if len(written) <= INLINE:  # while the shim has its own work
+                self._write_plan(path, written)
             await link.greeted()
         except TimeoutError:
             link.close()
@@ -94,20 +101,23 @@ class Launcher:
             theirs.close()
         return link
 
-    def _write_plan(self, plan: dict[str, Any]) -> str:
-        """Write `plan.json`, and the seccomp program that it names if nobody has before."""
+    def _prepare(self, plan: dict[str, Any]) -> None:
+        """Make the run folder, and the seccomp program that the plan names if nobody has before."""
         try:
             for step in plan["steps"]:
                 if step["do"] == "seccomp":
                     wanted = step["program"], step["profile"], step["capabilities"]
                     seccomp.ensure_program(*wanted, sys_.ARCH)
             os.makedirs(plan["run"], mode=0o700, exist_ok=True)
-            path = str(plan["run"]) + "/plan.json"
-            with open(path, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(plan), indent=1))
         except (OSError, seccomp.ProfileError) as error:
+            raise StartFailed(f"the plan cannot be prepared: {error}", step="plan") from None
+
+    def _write_plan(self, path: str, plan: bytes) -> None:
+        try:
+            with open(path, "wb") as file:
+                file.write(msgspec.json.format(plan, indent=1))
+        except OSError as error:
             raise StartFailed(f"the plan cannot be written: {error}", step="plan") from None
-        return path
 
     async def _send(self, packet: bytes, fds: list[int]) -> None:
         """Send a launch message, to a new zygote if the old one is gone."""

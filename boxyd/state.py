@@ -110,6 +110,19 @@ class State:
             remove_tree(folder)
             raise
 
+    def bring_to_disk(self, box: Box) -> asyncio.Future[None]:
+        """Done when the disk has what was written of a box.
+
+        A box that is removed at its end is not worth waiting for: after a power cut it is to
+        be removed anyway.
+        """
+        loop = asyncio.get_running_loop()
+        if not box.spec.auto_remove:
+            return loop.run_in_executor(self._pool, self._sync_box, box.id)
+        nothing: asyncio.Future[None] = loop.create_future()
+        nothing.set_result(None)
+        return nothing
+
     def save(self, box: Box) -> None:
         """Replace box.json at once; the disk follows a moment later."""
         self._write(box)
@@ -118,15 +131,9 @@ class State:
             self._sync_soon()
 
     async def save_durably(self, box: Box) -> None:
-        """Replace box.json and return when it is on the disk.
-
-        A box that is removed at its end is not worth waiting for: after a power cut it is to
-        be removed anyway.
-        """
+        """Replace box.json and return when it is on the disk."""
         self._write(box)
-        if not box.spec.auto_remove:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(self._pool, self._sync_box, box.id)
+        await self.bring_to_disk(box)
 
     def load(self) -> tuple[list[Box], list[tuple[str, str]]]:
         """All boxes, and (folder, sentence) for each folder that is damaged.

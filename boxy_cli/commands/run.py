@@ -192,9 +192,7 @@ def _import_session() -> None:
 
 
 def _run_detached(context: Context, wanted: dict[str, Any]) -> int:
-    box = _make(context, wanted)
-    with _Undo(context, box):
-        box = context.client.request("POST", box_path(box["id"], "start"), body={}, timeout=None)
+    box = context.client.request("POST", "/boxes", query={"start": True}, body=wanted, timeout=None)
     _show_notices(box)
     say(box["id"])
     return 0

@@ -331,8 +331,10 @@ def main(message: bytes, fds: list[int], zygote: int) -> NoReturn:
     try:
         request = json.loads(message)
         link = socket.socket(fileno=fds.pop(0))
-        with open(request["plan"], "rb") as file:
-            plan = json.loads(file.read())
+        plan = request["plan"]
+        if isinstance(plan, str):
+            with open(plan, "rb") as file:
+                plan = json.loads(file.read())
         where = plan["box"]
         sys_.set_title(f"boxy-shim {plan['name']}")
         status = _live(plan, request, link, fds, zygote)

@@ -86,3 +86,24 @@ def test_shell_scripts_parse_and_may_be_run(script: str) -> None:
     path = REPOSITORY / script
     assert path.stat().st_mode & 0o111
     subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_an_installed_boxy_starts_without_looking_for_what_may_be_imported(tmp_path: Path) -> None:
+    script = tmp_path / "boxy"
+    body = (REPOSITORY / "packaging/bin/boxy").read_text().partition("\n")[2]
+    script.write_text(f"#!{sys.executable}\n{body}")
+    script.chmod(0o755)
+    for _ in range(2):  # the second time there is nothing left to do
+        subprocess.run([sys.executable, "packaging/quicken", script], cwd=REPOSITORY, check=True)
+    assert script.read_text().splitlines()[0] == f"#!{sys.executable} -IS"
+    assert script.read_text().count("sys.path.append") == 1
+    done = subprocess.run([script, "version", "--client"], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_script_that_pip_wrote_in_another_way_stays_as_it_is(tmp_path: Path) -> None:
+    script = tmp_path / "boxy"
+    script.write_text("#!/bin/sh\nexec /a/long path/python\n")
+    before = script.read_text()
+    subprocess.run([sys.executable, "packaging/quicken", script], cwd=REPOSITORY, check=True)
+    assert script.read_text() == before

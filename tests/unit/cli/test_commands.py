@@ -92,11 +92,12 @@ def test_a_daemon_that_is_gone_at_the_end_changes_nothing(daemon: MakeDaemon, bo
 
 
 def test_run_detached_prints_the_id(daemon: MakeDaemon, boxy: Boxy) -> None:
-    fake = daemon({"POST /boxes": BOX, f"POST /boxes/{ID}/start": BOX | {"notices": ["no\x1b"]}})
+    fake = daemon({"POST /boxes": BOX | {"notices": ["no\x1b"]}})
     done = boxy(fake, "run", "-d", "alpine")
     assert (done.returncode, done.stdout) == (0, ID + "\n")
     assert done.stderr == "boxy: no\\e\n"
-    assert "upgrade" not in fake.requests[1].headers
+    assert [(r.method, r.path, r.query) for r in fake.requests] == [("POST", "/boxes", "start=1")]
+    assert "upgrade" not in fake.requests[0].headers
 
 
 def test_a_connection_that_breaks_is_told_and_is_125(daemon: MakeDaemon, boxy: Boxy) -> None:

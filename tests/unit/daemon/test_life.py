@@ -20,8 +20,9 @@ from boxy_core.errors import (
     ImageError,
     InvalidRequest,
     NotFound,
+    StartFailed,
 )
-from boxy_core.models import ALIVE, TRANSITIONS, BoxSpec, Status
+from boxy_core.models import ALIVE, TRANSITIONS, Box, BoxSpec, Status
 from boxyd.boxes_shelf import Record
 from boxyd.ports import Stream
 from tests.unit.daemon.conftest import World
@@ -162,9 +163,27 @@ async def test_a_running_box_knows_its_pids_and_an_ended_one_its_end(world: Worl
 
 async def test_the_timing_of_a_start_is_kept(world: World) -> None:
     record = await world.running()
+    await asyncio.sleep(0)  # it is written when the answer is on its way
     trace = json.loads(Path(world.paths.box(record.box.id), "trace.json").read_text())
     assert [step["step"] for step in trace["steps"]] == ["cgroup", "plan", "launch", "noted"]
     assert trace["total_ms"] >= max(step["ms"] for step in trace["steps"])
+
+
+async def test_a_box_can_be_made_and_started_at_once(world: World) -> None:
+    spec = BoxSpec(image="tiny", name="web")
+    box = await world.house.boxes.create(spec, world.house.lives.start)
+    record = world.house.shelf.find("web")
+    assert (box.status, record.box) == (Status.RUNNING, box)
+    assert world.told(record) == ["box.created", "box.starting", "box.started"]
+
+
+async def test_a_box_whose_first_start_fails_is_there_and_says_why(world: World) -> None:
+    async def refused(record: Record) -> Box:
+        raise StartFailed("no such command")
+
+    with pytest.raises(StartFailed):
+        await world.house.boxes.create(BoxSpec(image="tiny", name="web"), refused)
+    assert world.house.shelf.find("web").box.status is Status.CREATED
 
 
 async def test_of_many_starts_at_once_exactly_one_wins(world: World) -> None:
