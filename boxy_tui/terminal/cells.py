@@ -24,7 +24,7 @@ TAIL = "\udfff"
 CLUSTER = "\U00100000"
 CLUSTER_ROOM = 0xFFFE
 MAX_CLUSTER = 32
-"""Code points kept in one cell; hostile text piles up thousands of combining marks."""
+"""Bytes in UTF-8 kept in one cell, as in tmux; hostile text piles up combining marks."""
 
 FIRST_SWEEP = 4096
 STYLE_ROOM = 65_536

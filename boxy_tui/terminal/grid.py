@@ -32,6 +32,7 @@ from boxy_tui.terminal.width import (
     is_regional,
     is_simple,
     pieces,
+    takes_skin_tone,
     widen,
 )
 
@@ -211,9 +212,10 @@ class Grid(pyte.Screen):
         cursor.x = min(cursor.x, last)
 
     def _wrap(self) -> None:
+        """Go on in the next row; one that scrolls in is blank in the default style, as in tmux."""
         self.grid[self.cursor.y].wrapped = True
         self.cursor.x = 0
-        self.index()
+        self._down("")
 
     def _draw_any(self, data: str) -> None:
         """Text beyond ASCII."""
@@ -264,16 +266,17 @@ class Grid(pyte.Screen):
             return False
         before = self.clusters.text(row.text[x]) or " "
         flag = is_regional(char) and len(before) == 1 and is_regional(before)
-        skin = is_modifier(char) and before[0] > "\u2000"
+        skin = is_modifier(char) and takes_skin_tone(before)
         if not (width == 0 or flag or skin or before.endswith(ZWJ)):
             return False
-        if len(before) < MAX_CLUSTER:
-            self.joiners = self.joiners or char == ZWJ
-            text = row.text
-            row.text = f"{text[:x]}{self.clusters.char(before + char)}{text[x + 1 :]}"
-            row.runs = None
-            if (flag or char == VS16) and cursor.x - x == 1 and x + 1 < self.columns:
-                self._widen_cell(row, x)
+        if len((before + char).encode("utf-8", "replace")) > MAX_CLUSTER:
+            return False
+        self.joiners = self.joiners or char == ZWJ
+        text = row.text
+        row.text = f"{text[:x]}{self.clusters.char(before + char)}{text[x + 1 :]}"
+        row.runs = None
+        if (flag or char == VS16) and cursor.x - x == 1 and x + 1 < self.columns:
+            self._widen_cell(row, x)
         return True
 
     def _widen_cell(self, row: Row, x: int) -> None:
@@ -314,7 +317,7 @@ class Grid(pyte.Screen):
             if cursor.x + width > self.columns and self.autowrap:
                 self._wrap()
             row = self.grid[cursor.y]
-            row.insert(min(cursor.x, self.columns - 1), width, self.columns, self.pen.blank)
+            row.insert(min(cursor.x, self.columns - 1), width, self.columns, "")
         self._draw_any(char)
 
     def _refuss(self) -> None:
@@ -333,14 +336,16 @@ class Grid(pyte.Screen):
 
     def index(self) -> None:
         """IND: down one row, scrolling at the bottom of the region."""
+        self._down(self.pen.blank)
+
+    def _down(self, blank: str) -> None:
         cursor = self.cursor
         y = cursor.y
         if y == self.bottom:
             grid = self.grid
             row = grid.pop(self.top)
-            if self.top == 0 and not self.alternate:
+            if not self.alternate:
                 self.history.push(row)
-            blank = self.pen.blank
             grid.insert(y, blank_row(self.columns, blank) if blank else Row())
         elif y < self.lines - 1:
             cursor.y = y + 1
@@ -364,10 +369,10 @@ class Grid(pyte.Screen):
         self.index()
 
     def scroll_up(self, count: int | None = None, *_: int) -> None:
-        """SU: the region's rows move up; at the screen's top they go to the scrollback."""
+        """SU: the region's rows move up into the scrollback, also from below other rows (tmux)."""
         count = min(count or 1, self.bottom - self.top + 1)
-        if self.top == 0 and not self.alternate:
-            for row in self.grid[:count]:
+        if not self.alternate:
+            for row in self.grid[self.top : self.top + count]:
                 self.history.push(row)
         self._rotate(self.top, self.bottom, count)
 

@@ -9,7 +9,7 @@ from pyte import modes as mo
 from boxy_tui.terminal.cells import Pen
 from boxy_tui.terminal.editing import Editing
 from boxy_tui.terminal.grid import Charset
-from boxy_tui.terminal.rows import blank_row
+from boxy_tui.terminal.rows import Row
 
 PRIVATE = 5
 """Private modes are shifted by this in `Screen.mode`, as in `pyte.modes`."""
@@ -169,7 +169,7 @@ class Modes(Editing):
         self.alternate = True
         self._saved[True] = None
         self._kitty[True] = []
-        self.grid = [blank_row(self.columns, self.pen.blank) for _ in range(self.lines)]
+        self.grid = [Row() for _ in range(self.lines)]
 
     def _leave_alternate(self, restore: bool) -> None:
         if self.alternate:

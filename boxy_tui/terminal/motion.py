@@ -25,8 +25,16 @@ class Motion(Grid):
         self.cursor.x = 0
 
     def backspace(self) -> None:
-        """BS; in a pending wrap it moves off the last column, as in xterm."""
-        self.cursor.x = max(0, min(self.cursor.x, self.columns - 1) - 1)
+        """BS; in a pending wrap it moves off the last column, as in xterm.
+
+        At the start of a row that goes on from the one above it goes to that one's end, as in tmux.
+        """
+        cursor = self.cursor
+        if cursor.x == 0 and cursor.y > 0 and self.grid[cursor.y - 1].wrapped:
+            cursor.y -= 1
+            cursor.x = self.columns - 1
+        else:
+            cursor.x = max(0, min(cursor.x, self.columns - 1) - 1)
 
     def cursor_up(self, count: int | None = None, *_: int) -> None:
         """CUU: stops at the region's top when it starts inside."""
@@ -80,13 +88,15 @@ class Motion(Grid):
         self.cursor.y = min(y + self.top, self.bottom) if self.origin else min(y, self.lines - 1)
 
     def set_margins(self, top: int | None = None, bottom: int | None = None, *_: int) -> None:
-        """DECSTBM: the scroll region; one of less than two rows is ignored."""
+        """DECSTBM: the scroll region; one of less than two rows is ignored.
+
+        The cursor goes to the screen's corner, also in origin mode (as in tmux).
+        """
         first = (top or 1) - 1
         last = min(bottom or self.lines, self.lines) - 1
         if first < last:
             self._region(first, last)
-            self.cursor.x = 0
-            self.cursor.y = first if self.origin else 0
+            self.cursor.x = self.cursor.y = 0
 
     def _region(self, first: int, last: int) -> None:
         self.top, self.bottom = first, last

@@ -1,9 +1,12 @@
 """Other widths: long lines are joined and split again, as tmux does.
 
-A line that wrapped is one line; what was never written at a row's end does not count.
+A line that wrapped is one line; what was never written at a row's end does not count, nor what was
+only erased there: a coloured remainder is cut, not wrapped.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from boxy_tui.terminal.cells import TAIL
 from boxy_tui.terminal.rows import Row
@@ -12,8 +15,13 @@ Position = tuple[int, int]
 """Column, index of a row."""
 
 
-def reflow(rows: list[Row], columns: int, cursor: Position) -> tuple[list[Row], Position]:
-    """The rows at a new width, and where the cursor went."""
+def reflow(
+    rows: list[Row], columns: int, cursor: Position, is_background: Callable[[str], bool]
+) -> tuple[list[Row], Position]:
+    """The rows at a new width, and where the cursor went.
+
+    `is_background(unit)`: a blank in this style may be an erased cell.
+    """
     out: list[Row] = []
     cursor_x, cursor_row = cursor
     new_cursor = (0, 0)
@@ -24,6 +32,8 @@ def reflow(rows: list[Row], columns: int, cursor: Position) -> tuple[list[Row], 
             last += 1
         start = len(out)
         line = rows[first : last + 1]
+        if columns < len(line[-1].text):
+            _cut_erased(line[-1], columns if first == last else 0, is_background)
         if len(line) == 1 and len(line[0].text) <= columns:
             line[0].runs = None
             out.append(line[0])
@@ -33,6 +43,16 @@ def reflow(rows: list[Row], columns: int, cursor: Position) -> tuple[list[Row], 
             new_cursor = _place(line, (cursor_x, cursor_row - first), out, start)
         first = last + 1
     return out, new_cursor
+
+
+def _cut_erased(row: Row, keep: int, is_background: Callable[[str], bool]) -> None:
+    """Cut the erased cells at the row's end; down to `keep` cells where some of them may stay."""
+    used = len(row.text.rstrip(" "))
+    end = len(row.text)
+    while end > used and is_background(row.style[end - 1]):
+        end -= 1
+    end = max(end, keep) if end <= keep else end
+    row.text, row.style, row.runs = row.text[:end], row.style[:end], None
 
 
 def _split(line: list[Row], columns: int) -> list[Row]:

@@ -2,7 +2,8 @@
 
 A row may be shorter than the screen: what lies beyond its end is blank in the default style.  The
 one thing an edit must look after is a wide character cut in two: the half that is left becomes a
-blank in its own style, as in xterm.
+blank, in its own style when it was erased (as in xterm), in the default one when it was drawn over
+(as in tmux).
 """
 
 from __future__ import annotations
@@ -40,13 +41,19 @@ class Row:
         if 0 < x < len(text) and text[x] == TAIL:
             self.text = f"{text[: x - 1]}  {text[x + 1 :]}"
 
+    def _drop_half(self, x: int) -> None:
+        """The same for what is drawn over: the half that is left gets the default style."""
+        if 0 < x < len(self.text) and self.text[x] == TAIL:
+            self.unlink(x)
+            self.style = f"{self.style[: x - 1]}\0\0{self.style[x + 1 :]}"
+
     def put(self, x: int, text: str, style: str) -> None:
         """Overwrite the cells from x on."""
         end = x + len(text)
         self.pad(x)
         if not self.text.isascii():
-            self.unlink(x)
-            self.unlink(end)
+            self._drop_half(x)
+            self._drop_half(end)
         old = self.text
         self.text = f"{old[:x]}{text}{old[end:]}"
         old = self.style
@@ -55,10 +62,10 @@ class Row:
 
     def erase(self, x: int, end: int, columns: int, blank: str) -> None:
         """Blank the cells x..end-1; `blank` is the unit they get, empty for the default style."""
-        if blank:
-            self.put(x, " " * (end - x), blank * (end - x))
-        elif end < len(self.text):
-            self.put(x, " " * (end - x), "\0" * (end - x))
+        if blank or end < len(self.text):
+            self.unlink(x)
+            self.unlink(end)
+            self.put(x, " " * (end - x), (blank or "\0") * (end - x))
         elif x < len(self.text):
             self.unlink(x)
             self.text = self.text[:x]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from boxy_tui.terminal.cells import Style
 from boxy_tui.terminal.reflow import reflow
 from boxy_tui.terminal.reports import Reports
 from boxy_tui.terminal.rows import Row
@@ -45,7 +46,7 @@ class Screen(Reports):
         grid.extend(Row() for _ in range(lines - len(grid)))
         for row in grid:
             row.clip(columns)
-        cursor.x = min(cursor.x, columns - 1)
+        cursor.x = min(cursor.x, columns)
 
     def _fit(self, old_columns: int, lines: int, columns: int) -> None:
         """Bring `grid` (the primary screen) from `old_columns` to a new size."""
@@ -65,18 +66,23 @@ class Screen(Reports):
             grid.extend(Row() for _ in range(lines - len(grid)))
         if columns != old_columns:
             self._reflow(lines, columns)
-        cursor.x = min(cursor.x, columns - 1)
+        cursor.x = min(cursor.x, columns)
 
     def _reflow(self, lines: int, columns: int) -> None:
         cursor = self.cursor
         before = list(self.history)
         place = (cursor.x, len(before) + cursor.y)
-        rows, (x, row) = reflow([*before, *self.grid], columns, place)
+        rows, (x, row) = reflow([*before, *self.grid], columns, place, self._is_background)
         rows.extend(Row() for _ in range(lines - len(rows)))
         above = len(rows) - lines
         self.history.replace(rows[:above])
         self.grid[:] = rows[above:]
         cursor.x, cursor.y = (x, row - above) if row >= above else (0, 0)
+
+    def _is_background(self, unit: str) -> bool:
+        """Whether a blank in this style is what an erase leaves."""
+        style = self.styles.style(unit)
+        return style == Style(bg=style.bg)
 
     def _fit_primary(self) -> None:
         """On leaving the alternate screen: the primary one comes to the size of now.

@@ -35,6 +35,10 @@ pieces = re.compile(f"[{NARROW}{WIDE}]++|.", re.DOTALL).findall
 _split_wide = re.compile(f"([{WIDE}]++)").split
 
 ZWJ = "\u200d"
+HANGUL_FILLER = "\u3164"
+NARROW_BASES = frozenset(
+    "\u261d\u26f9\u270c\u270d\U0001f3cb\U0001f3cc\U0001f574\U0001f575\U0001f590"
+)
 VS16 = "\ufe0f"
 FIRST_JOINING = "\U0001f1e6"
 """Under this only characters of no width join the cell before them."""
@@ -43,13 +47,20 @@ FIRST_JOINING = "\U0001f1e6"
 class _Widths(dict[str, int]):
     """Cells per character, as wcwidth has it; -1 for what is never drawn.
 
-    Half a flag is one cell wide, as in tmux; the whole flag is two.
+    Half a flag is one cell wide, as in tmux; the whole flag is two. So are the pictographs that
+    take a skin tone, which Unicode has as narrow. The Hangul filler is nothing.
     """
 
     def __missing__(self, char: str) -> int:
         if len(self) > 20_000:
             self.clear()
-        width = self[char] = 1 if is_regional(char) else wcwidth(char)
+        if is_regional(char):
+            width = 1
+        elif char == HANGUL_FILLER:
+            width = -1
+        else:
+            width = 2 if char in NARROW_BASES else wcwidth(char)
+        self[char] = width
         return width
 
 
@@ -70,5 +81,15 @@ def is_regional(char: str) -> bool:
 
 
 def is_modifier(char: str) -> bool:
-    """A skin tone, which joins the emoji before it."""
+    """A skin tone, which joins the emoji before it if that takes one."""
     return "\U0001f3fb" <= char <= "\U0001f3ff"
+
+
+takes_skin_tone = re.compile(
+    "[\U0001f44b-\U0001f450\U0001f466-\U0001f469\U0001f46e\U0001f470-\U0001f478\U0001f47c"
+    "\U0001f481-\U0001f483\U0001f485-\U0001f487\U0001f4aa\U0001f575\U0001f57a\U0001f590\U0001f595"
+    "\U0001f596\U0001f645-\U0001f647\U0001f64b-\U0001f64f\U0001f6b4-\U0001f6b6\U0001f926"
+    "\U0001f937-\U0001f939\U0001f93d\U0001f93e\U0001f9b5\U0001f9b6\U0001f9b8\U0001f9b9"
+    "\U0001f9cd-\U0001f9cf\U0001f9d1-\U0001f9df]"
+).match
+"""Whether a cell's first character is one that a skin tone joins (tmux's list)."""

@@ -42,6 +42,12 @@ CASES: list[Case] = [
     ("shift out", b"\x1b)0a\x0eq\x0fq", ["a─q"], (3, 0)),
     ("single shift", b"\x1b*0\x1bNqq", ["─q"], (2, 0)),
     ("save and restore", b"\x1b[2;3H\x1b7\x1b[Hx\x1b8y", ["x", "  y"], (3, 1)),
+    ("back over a wrap", b"abcdefghijkl\b\b\bX", ["abcdefghiX", "kl"], (10, 0)),
+    ("a region sends the cursor home", b"\x1b[2;3r\x1b[?6h\x1b[2;4rx", ["x"], (1, 0)),
+    ("a skin tone joins a hand", "👍🏽x".encode(), ["👍🏽x"], (3, 0)),
+    ("a skin tone joins nothing else", "日🏽x".encode(), ["日🏽x"], (5, 0)),
+    ("a narrow emoji that takes a skin tone is wide", "✌x".encode(), ["✌x"], (3, 0)),
+    ("the Hangul filler is nothing", "a\u3164b".encode(), ["ab"], (2, 0)),
     ("alignment", b"\x1b#8", ["E" * 10] * 4, (0, 0)),
     ("a control inside a sequence acts at once", b"ab\x1b[\b1mc", ["ac"], (2, 0)),
     ("CAN aborts", b"\x1b[3\x181", ["1"], (1, 0)),
@@ -116,6 +122,27 @@ def test_an_erase_takes_the_background_and_nothing_else() -> None:
     term = Emulator(4, 2)
     term.feed(b"\x1b[1;4;31;44m\x1b[K")
     assert term.runs(0) == [("    ", PLAIN._replace(bg=4))]
+
+
+def test_a_row_that_a_wrap_scrolls_in_is_plain_and_one_from_a_line_feed_is_coloured() -> None:
+    term = Emulator(4, 2)
+    term.feed(b"\x1b[2;1H\x1b[44mabcdef")
+    assert [bg for _t, _f, bg, _n in term.cells(1)] == [4, 4, None, None]
+    term.feed(b"\n")
+    assert [bg for _t, _f, bg, _n in term.cells(1)] == [4, 4, 4, 4]
+
+
+def test_the_half_of_a_wide_character_that_is_drawn_over_is_plain() -> None:
+    term = Emulator(4, 1)
+    term.feed("\x1b[7m日\x1b[2Gx".encode())
+    assert [names for _t, _f, _b, names in term.cells(0)] == [(), ("reverse",), (), ()]
+
+
+def test_rows_that_leave_a_region_below_others_are_kept() -> None:
+    term = Emulator(8, 4)
+    term.feed(b"head\r\n1\r\n2\x1b[2;3r\x1b[3;1H\n3")
+    assert [row.rstrip() for row in term.display] == ["head", "2", "3", ""]
+    assert term.history_lines() == ["1"]
 
 
 def test_the_alternate_screen_comes_and_goes() -> None:
