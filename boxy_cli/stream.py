@@ -153,6 +153,7 @@ class Stream:
         self._notice = notice
         self._detach = detach
         self._history: bytearray | None = bytearray() if session.history and session.tty else None
+        self._after_history = b""
         self._forward = forward
         self._size = size
         self._cutter = FrameCutter()
@@ -334,6 +335,21 @@ class Stream:
             self._end_history()
         elif kind == protocol.LAGGED:
             self._lagged(int.from_bytes(payload, "big"))
+        elif kind == protocol.VIEWERS and self._history is not None and not self._history:
+            self._history += self._fitting(payload)
+
+    def _fitting(self, viewers: bytes) -> bytes:
+        """What goes before a replay that was drawn for a lower screen than ours: the top rows are
+        its screen, until the program has drawn itself anew at our size."""
+        try:
+            told = wirejson.loads(viewers)
+        except ValueError:
+            return b""
+        rows = told.get("rows") if isinstance(told, dict) else None
+        if self._size is None or not isinstance(rows, int) or not 1 < rows < self._size()[0]:
+            return b""
+        self._after_history = b"\x1b7\x1b[r\x1b8"
+        return b"\x1b[0m\x1b[H\x1b[2J\x1b[1;%dr\x1b[H" % rows
 
     def _lagged(self, missed: int) -> None:
         """We were too slow: a replay follows, which a terminal shows from a clean screen."""
@@ -345,6 +361,7 @@ class Stream:
     def _end_history(self) -> None:
         history, self._history = self._history, None
         if history:
+            history += self._after_history
             self._write(protocol.STDOUT, [memoryview(strip_queries(bytes(history)))])
 
     def _show(self, kind: int, pieces: list[memoryview]) -> None:

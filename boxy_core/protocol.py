@@ -21,7 +21,7 @@ RESIZE = 16
 EXIT = 17
 """shim -> client, the last frame: JSON {"status", "signal", "oom"}"""
 REPLAY_END = 18
-"""shim -> client: what came before was history; empty"""
+"""shim -> client: what came before was history; u64 big-endian, bytes of output until here"""
 VIEWERS = 19
 """shim -> client: JSON {"count", "rows", "cols"} when that changes"""
 LAGGED = 20
@@ -30,11 +30,15 @@ STDIN_EOF = 21
 """client -> shim: close the standard input; empty"""
 SIGNAL = 22
 """client -> shim: one byte, the signal's number"""
+STATE_WANTED = 23
+"""shim -> client that parses: tell the screen as it is here; u64 big-endian, the position"""
+STATE = 24
+"""client -> shim: u64 position, then what draws the screen as it was there; empty: I can tell"""
 
 NAMES = {
     STDIN: "stdin", STDOUT: "stdout", STDERR: "stderr", RESIZE: "resize", EXIT: "exit",
     REPLAY_END: "replay-end", VIEWERS: "viewers", LAGGED: "lagged", STDIN_EOF: "stdin-eof",
-    SIGNAL: "signal",
+    SIGNAL: "signal", STATE_WANTED: "state-wanted", STATE: "state",
 }  # fmt: skip
 
 HEADER = struct.Struct(">BxxxI")

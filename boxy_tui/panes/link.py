@@ -138,6 +138,11 @@ class StreamLink(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(wire.frame(wire.SIGNAL, bytes([number])))
 
+    def tell(self, state: bytes) -> None:
+        """What the screen shows (see `telling`); empty: that it can be told."""
+        if self._transport is not None:
+            self._transport.write(wire.frame(wire.STATE, state))
+
     def end_input(self) -> None:
         """Close the session's standard input."""
         if self._transport is not None:

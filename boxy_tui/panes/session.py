@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from textual import events
 from textual.message import Message
+from textual.timer import Timer
 
 from boxy_core import protocol as wire
 from boxy_core.client.aio import Client
@@ -21,6 +22,7 @@ from boxy_tui.format import plain
 from boxy_tui.panes.backlog import Backlog
 from boxy_tui.panes.link import Handlers, StreamLink, Target, connect, exit_words
 from boxy_tui.panes.scheduler import Scheduler
+from boxy_tui.panes.telling import EVERY, Teller
 from boxy_tui.terminal.pane import TerminalPane
 
 PREFIX = "ctrl+right_square_bracket"
@@ -100,6 +102,8 @@ class SessionPane(TerminalPane):
         self._link: StreamLink | None = None
         self._early = bytearray()
         self._connecting: asyncio.Task[None] | None = None
+        self._teller = Teller()
+        self._tell_timer: Timer | None = None
 
     # ---------------------------------------------------------------- connection
 
@@ -155,6 +159,7 @@ class SessionPane(TerminalPane):
 
     def _drop_link(self) -> None:
         if self._link is not None:
+            self._tell(unasked=True)
             self._link.handlers = Handlers(lambda _: None, lambda _k, _p: None, lambda _: None)
             self._link.close()
             self._link = None
@@ -206,7 +211,9 @@ class SessionPane(TerminalPane):
 
     def _frame(self, kind: int, payload: bytes) -> None:
         if kind == wire.REPLAY_END:
-            self.mark(self._replay_ended)
+            self.mark(lambda: self._replay_ended(payload))
+        elif kind == wire.STATE_WANTED:
+            self.mark(self._tell)
         elif kind == wire.LAGGED:
             missed = struct.unpack(">Q", payload)[0] if len(payload) == 8 else 0
             self._backlog.clear_bytes()
@@ -217,11 +224,31 @@ class SessionPane(TerminalPane):
             _, words = exit_words(payload)
             self.mark(lambda: self._exited(words))
 
-    def _replay_ended(self) -> None:
+    def _replay_ended(self, payload: bytes) -> None:
         self.replaying = False
+        if self.target.tty and self._teller.begin(payload) and self._link is not None:
+            self._link.tell(b"")
+
+    def _parse(self, data: bytes) -> None:
+        super()._parse(data)
+        self._teller.parsed(len(data))
+        if self._tell_timer is None and self._teller.news:
+            self._tell_timer = self.set_timer(EVERY, self._tell_in_time)
+
+    def _tell_in_time(self) -> None:
+        self._tell_timer = None
+        self._tell(unasked=True)
+
+    def _tell(self, *, unasked: bool = False) -> None:
+        """Tell the shim what the screen shows, for those who come later."""
+        if self._link is None or (unasked and not self._teller.news):
+            return
+        if state := self._teller.state(self.emulator):
+            self._link.tell(state)
 
     def _lagged(self, missed: int) -> None:
         self.replaying = True
+        self._teller.end()
         self.restart()
         self.missed += missed
         self.post_message(self.Changed(self))
@@ -251,6 +278,7 @@ class SessionPane(TerminalPane):
         self.mark(lost)
 
     def _end(self, life: Life, words: str) -> None:
+        self._teller.end()
         self.life, self.words = life, words
         self.replaying = False
         self.post_message(self.Changed(self))

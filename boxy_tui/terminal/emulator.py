@@ -251,8 +251,16 @@ class Emulator:
     # -- state -------------------------------------------------------------------------------------
 
     def snapshot(self, history: int = 0) -> bytes:
-        """Bytes that draw this very state on a fresh emulator of the same size."""
+        """Bytes that draw this very state on a fresh emulator of the same size.
+
+        What the parser has half read is not in it: see `unfinished`.
+        """
         return snapshot(self.screen, history)
+
+    @property
+    def unfinished(self) -> int | None:
+        """Bytes fed last that have no effect yet (a sequence cut in two); None: not known."""
+        return self.parser.unfinished
 
 
 def make_screen(cols: int, rows: int) -> Emulator:

@@ -59,6 +59,13 @@ class Parser(pyte.ByteStream):
         """Whether no sequence, string or character is half read."""
         return not self._pending and self._string is None and not self.utf8_decoder.getstate()[0]
 
+    @property
+    def unfinished(self) -> int | None:
+        """Bytes of what is half read; None within a string, where they are not counted."""
+        if self._string is not None:
+            return None
+        return len(self._pending.encode()) + len(self.utf8_decoder.getstate()[0])
+
     def feed(self, data: bytes) -> None:  # type: ignore[override]
         """Parse some bytes; what is incomplete waits for the next."""
         text = self.utf8_decoder.decode(data)

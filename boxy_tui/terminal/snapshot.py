@@ -23,6 +23,8 @@ from boxy_tui.terminal.screen import Screen
 from boxy_tui.terminal.sgr import sgr_of
 from boxy_tui.terminal.width import ZWJ, is_modifier, is_regional
 
+_LOOKS = Style._fields.index("link")
+"""Fields of a style before this one are what SGR tells."""
 _runs = re.compile(r"(.)\1*+", re.DOTALL).finditer
 _LATE = (6, 7, 25)
 """Private modes with an effect of their own, which are set apart from the rest."""
@@ -69,9 +71,7 @@ class _Drawing:
         before, self._style = self._style, style
         if style == before:
             return
-        if style._replace(link=None, protected=False) != before._replace(
-            link=None, protected=False
-        ):
+        if style[:_LOOKS] != before[:_LOOKS]:
             self.out.append(sgr_of(style))
         if style.link != before.link:
             self.out.append(f"\x1b]8;;{style.link or ''}\x1b\\")
@@ -97,13 +97,18 @@ class _Drawing:
 
     def _tangled(self, row: Row) -> bool:
         """Whether neighbouring cells would join if drawn from left to right."""
+        if row.text.isascii():
+            return False
         text = self.screen.row_text(row)
-        return not text.isascii() and any(
-            c == ZWJ or is_regional(c) or is_modifier(c) for c in text
-        )
+        return any(c == ZWJ or is_regional(c) or is_modifier(c) for c in text)
 
     def _row(self, row: Row) -> None:
         styles, clusters = self.screen.styles, self.screen.clusters
+        units = row.style
+        if units and row.text.isascii() and units == units[0] * len(units):
+            self._pen(styles.style(units[0]))
+            self.out.append(row.text)
+            return
         if self._tangled(row):
             for x in range(len(row.text) - 1, -1, -1):
                 if row.text[x] != TAIL:

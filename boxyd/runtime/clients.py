@@ -43,11 +43,16 @@ _view = memoryview(_buffer)
 
 
 class Client:
-    """One connection.  `owner`: lossless; `stdin`: what it types reaches the box."""
+    """One connection.  `owner`: lossless; `stdin`: what it types reaches the box.
+
+    `tells`: it can tell what the screen shows.  `opening`: it waits for its first output, which
+    will be the present screen; what comes meanwhile will be in it.
+    """
 
     def __init__(self, sock: socket.socket, hub: Hub, *, owner: bool, stdin: bool) -> None:
         sock.setblocking(False)
         self.sock, self.owner, self.stdin = sock, owner, stdin
+        self.tells = self.opening = False
         self.rows = self.cols = self.last_active = 0
         self.missed = 0
         self.queued = 0
@@ -64,6 +69,8 @@ class Client:
 
     def push(self, frame: bytes) -> None:
         """Send a frame of output, now or when there is room; or count it as missed."""
+        if self.opening:
+            return
         if self.missed:
             self.missed += len(frame) - frames.HEADER.size
         elif not self.owner and self.queued + len(frame) > VIEWER_LIMIT:
@@ -139,9 +146,8 @@ class Client:
     def _catch_up(self) -> None:
         """Tell what was missed, then the history, then go on live."""
         missed, self.missed = self.missed, 0
-        answer = [frames.frame(frames.LAGGED, frames.COUNT.pack(missed))]
-        answer += [*self._hub.history(), frames.frame(frames.REPLAY_END)]
-        for frame in answer:
+        lagged = frames.frame(frames.LAGGED, frames.COUNT.pack(missed))
+        for frame in [lagged, *self._hub.history()]:
             self._queue.append(frame)
             self.queued += len(frame)
 

@@ -10,13 +10,14 @@ import struct
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 RESIZE, EXIT, REPLAY_END, VIEWERS, LAGGED, STDIN_EOF, SIGNAL = 16, 17, 18, 19, 20, 21, 22
+STATE_WANTED, STATE = 23, 24
 
 HEADER = struct.Struct(">BxxxI")
 SIZE = struct.Struct(">HH")
 COUNT = struct.Struct(">Q")
 MAX_FRAME = 1 << 20
 
-_FROM_CLIENT = frozenset({STDIN, RESIZE, STDIN_EOF, SIGNAL})
+_FROM_CLIENT = frozenset({STDIN, RESIZE, STDIN_EOF, SIGNAL, STATE})
 
 
 def frame(kind: int, payload: bytes | memoryview = b"") -> bytes:

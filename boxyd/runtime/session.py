@@ -17,7 +17,7 @@ from collections import deque
 
 from boxyd.runtime import clients, frames
 from boxyd.runtime.poller import HUP, IN, OUT
-from boxyd.runtime.ring import Ring
+from boxyd.runtime.present import Present
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +34,10 @@ INPUT_LIMIT = 256 << 10
 """bytes of input that may wait for the command; a client that sends more has to wait itself"""
 LAST_WORDS = 4 << 20
 """bytes that are still taken from pipes whose command has ended, while others write to them"""
+PATIENCE = 0.3
+"""seconds that a client who comes waits for another to tell what the screen shows"""
+NUDGE = 0.06
+"""seconds that a terminal is a row smaller, so that a full-screen program draws itself anew"""
 
 _buffer = bytearray(64 << 10)
 _view = memoryview(_buffer)
@@ -81,7 +85,8 @@ class Session:
         self.clients: list[Client] = []
         self.outcome: Outcome | None = None
         self._takes_input = nature.takes_input
-        self._ring, self._log = Ring(nature.ring), nature.log
+        self._present, self._log = Present(nature.ring, terminal=running.terminal), nature.log
+        self._waiting: dict[Client, Visit] = {}
         self._on_end, self._on_change = on_end, on_change
         self._outputs = {running.stdout: frames.STDOUT}
         if not running.terminal:
@@ -104,18 +109,69 @@ class Session:
         lossless = visit.owner and not self.running.terminal
         client = clients.Client(sock, self, owner=lossless, stdin=visit.stdin)
         self.clients.append(client)
-        opening = self._ring.frames() if visit.replay else []
-        for data in (visit.greeting(self.name), *opening, frames.frame(frames.REPLAY_END)):
-            if data:
-                client.send(data)
+        greeting = visit.greeting(self.name)
+        if greeting:
+            client.send(greeting)
         if visit.size != (0, 0):
             client.rows, client.cols = (max(1, side) for side in visit.size)
-            self._activity += 1
-            client.last_active = self._activity
-            self._follow_active()
+        client.opening = True
+        self._waiting[client] = visit
+        if visit.replay and self._ask(client):
+            self.poller.later(PATIENCE, lambda: self._open(client))
+        else:
+            self._open(client)
         self._tell_viewers()
         if visit.early:
             client.feed(visit.early)
+
+    def _ask(self, newcomer: Client) -> bool:
+        """Ask a client that parses what the screen shows, at the newcomer's size; False: none."""
+        tellers = [client for client in self.clients if client.tells and not client.missed]
+        if not tellers:
+            return False
+        if newcomer.rows and (newcomer.rows, newcomer.cols) != (self.rows, self.cols):
+            self.resize(newcomer.rows, newcomer.cols)
+            self._tell_viewers()
+        position = frames.COUNT.pack(self._present.asked())
+        teller = min(tellers, key=lambda client: client.queued)
+        teller.send(frames.frame(frames.STATE_WANTED, position))
+        return True
+
+    def _open(self, client: Client) -> None:
+        """Show a client the screen, at the size that it has, and let it have its own."""
+        visit = self._waiting.pop(client, None)
+        if visit is None:
+            return
+        client.opening = False
+        if self.running.terminal:
+            client.send(self._viewers_frame())
+        for data in self._present.frames() if visit.replay else self._present.frames()[-1:]:
+            client.send(data)
+        before = self.rows, self.cols
+        if client.rows:
+            self._activity += 1
+            client.last_active = self._activity
+        self._follow_active()
+        if visit.replay and not self._present.exact and before == (self.rows, self.cols):
+            self._nudge()
+
+    def _nudge(self) -> None:
+        """Have a full-screen program draw itself: nobody knows what it shows (as dtach does)."""
+        if self._present.alternate and self.outcome is None:
+            self._set_size(self.rows - 1 or 2, self.cols)
+            self.poller.later(NUDGE, lambda: self._set_size(self.rows, self.cols))
+
+    def _told(self, client: Client, payload: bytes) -> None:
+        """A client tells what the screen shows, or that it can.  Only from who may type: it could
+        have made the program show anything."""
+        if not (client.stdin and self.running.terminal):
+            return
+        client.tells = True
+        if len(payload) > frames.COUNT.size:
+            (position,) = frames.COUNT.unpack_from(payload)
+            self._present.tell(position, payload[frames.COUNT.size :])
+            for waiting in list(self._waiting):
+                self._open(waiting)
 
     def viewers(self) -> dict[str, int]:
         """How many clients, and the size they see."""
@@ -127,12 +183,14 @@ class Session:
         return {**known, "stdin": self.running.stdin >= 0, **self.viewers()}
 
     def history(self) -> list[bytes]:
-        """The frames of the last output."""
-        return self._ring.frames()
+        """What a client that lost its place is shown."""
+        return self._present.frames()
 
     def gone(self, client: Client) -> None:
         """A client's connection is closed."""
-        self.clients.remove(client)
+        self._waiting.pop(client, None)
+        if client in self.clients:
+            self.clients.remove(client)
         if client.owner:
             self.drained(client)
             self._close_input_when_empty()
@@ -164,6 +222,8 @@ class Session:
             if len(payload) != 1:
                 raise ValueError("a signal frame bears one number")
             self.signal(payload[0])
+        elif kind == frames.STATE:
+            self._told(client, payload)
 
     def finished_input(self, client: Client) -> None:
         """The client will type no more.
@@ -182,8 +242,13 @@ class Session:
         if not self.running.terminal or (rows, cols) == (self.rows, self.cols):
             return
         self.rows, self.cols = rows, cols
-        packed = struct.pack("HHHH", rows, cols, 0, 0)
-        fcntl.ioctl(self.running.stdout, termios.TIOCSWINSZ, packed)
+        self._present.forget()
+        self._set_size(rows, cols)
+
+    def _set_size(self, rows: int, cols: int) -> None:
+        if self.running.stdout >= 0:
+            packed = struct.pack("HHHH", rows, cols, 0, 0)
+            fcntl.ioctl(self.running.stdout, termios.TIOCSWINSZ, packed)
 
     def signal(self, number: int) -> None:
         """Send the command a signal.  Raises ValueError if there is no such one."""
@@ -204,17 +269,20 @@ class Session:
             self._tell_viewers()
 
     def _follow_active(self) -> None:
-        sized = [client for client in self.clients if client.rows]
+        sized = [client for client in self.clients if client.rows and not client.opening]
         if sized:
             latest = max(sized, key=lambda client: client.last_active)
             self.resize(latest.rows, latest.cols)
 
     def _tell_viewers(self) -> None:
-        frame = frames.frame(frames.VIEWERS, json.dumps(self.viewers()).encode())
+        frame = self._viewers_frame()
         for client in list(self.clients):
-            if not client.missed:
+            if not (client.missed or client.opening):
                 client.send(frame)
         self._on_change(self)
+
+    def _viewers_frame(self) -> bytes:
+        return frames.frame(frames.VIEWERS, json.dumps(self.viewers()).encode())
 
     # -------------------------------------------------------------- output
 
@@ -273,7 +341,7 @@ class Session:
         frame = frames.frame(kind, chunk)
         if self._log:
             self._log.write(kind, chunk)
-        self._ring.add(frame)
+        self._present.ring.add(frame)
         hold = False
         for client in tuple(self.clients):
             client.push(frame)
@@ -360,6 +428,8 @@ class Session:
 
     def dismiss(self, last: bytes) -> None:
         """Send every client the last frame and let it go; close what was the command's."""
+        for waiting in list(self._waiting):
+            self._open(waiting)
         for client in tuple(self.clients):
             client.finish(last)
         for fd in {*self._outputs, self.running.stdin, self.running.stderr} - {-1}:
