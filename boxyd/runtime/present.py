@@ -64,7 +64,7 @@ class Present:
         if self._modes is None:
             return False
         modes = self._modes.copy()
-        for frame in self.ring.frames():
+        for frame in self.ring:
             modes.feed(memoryview(frame)[frames.HEADER.size :])
         return modes.alternate
 

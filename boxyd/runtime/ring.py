@@ -13,7 +13,7 @@ from boxyd.runtime.frames import HEADER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _SMALL = 2048
 
@@ -58,6 +58,10 @@ class Ring:
             oldest = frames.popleft()
             self._held -= len(oldest) - HEADER.size
             self._dropped(oldest)
+
+    def __iter__(self) -> Iterator[bytes | bytearray]:
+        """The frames, oldest first, as they lie here: not to be kept."""
+        return iter(self._frames)
 
     def frames(self) -> list[bytes]:
         """All that is kept, oldest first."""
