@@ -15,11 +15,14 @@ from boxy_registry.names import check_digest, check_tag, is_digest
 
 async def handle(exchange: Exchange) -> web.StreamResponse:
     """`/v2/<name>/manifests/<reference>` by every method."""
-    reference = exchange.target.reference
-    (check_digest if is_digest(reference) else check_tag)(reference)
-    if exchange.request.method == "PUT":
+    reference, method = exchange.target.reference, exchange.request.method
+    if is_digest(reference):
+        check_digest(reference)
+    elif method == "PUT":
+        check_tag(reference)
+    if method == "PUT":
         return await _put(exchange)
-    if exchange.request.method == "DELETE":
+    if method == "DELETE":
         return await _delete(exchange)
     return await _get(exchange)
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from boxy_registry.errors import BlobUnknown, ManifestUnknown, NameUnknown
-from boxy_registry.names import is_digest
+from boxy_registry.names import is_digest, shown
 from boxy_registry.store.records import Repository, StoredManifest, Tag
 
 _BY_TAG = """
@@ -47,7 +47,7 @@ def manifest(db: sqlite3.Connection, repository: str, reference: str) -> StoredM
     row = db.execute(question, (repository, reference)).fetchone()
     if row is None:
         raise ManifestUnknown(
-            f"{repository} has no manifest {reference}", detail={"reference": reference}
+            f"{repository} has no manifest {shown(reference)}", detail={"reference": shown(reference)}
         )
     return StoredManifest(*row)
 

@@ -16,7 +16,7 @@ from boxy_registry.errors import (
     QuotaExceeded,
 )
 from boxy_registry.manifests import Descriptor, Manifest
-from boxy_registry.names import digest_of, is_digest
+from boxy_registry.names import digest_of, is_digest, shown
 from boxy_registry.store.records import Put
 
 _NEW_LINK = """
@@ -150,7 +150,7 @@ def delete_tag(db: sqlite3.Connection, name: str, tag: str) -> str:
         (name, tag),
     ).fetchone()
     if row is None:
-        raise ManifestUnknown(f"{name} has no tag {tag}", detail={"reference": tag})
+        raise ManifestUnknown(f"{name} has no tag {shown(tag)}", detail={"reference": shown(tag)})
     return str(row[0])
 
 
