@@ -11,7 +11,8 @@ A program of its own beside the daemon: it faces the network, needs no root, and
     parts.py         `Parts`: what a server is put together from, and the places to extend it
     store/           blobs as plain files, SQLite for what is listed and counted
     http/            the protocol: one short handler per end point over the store
-    workers.py       several processes on one socket
+    server.py        one serving process        workers.py   several of them on one socket
+    commands/        what is done from a shell
 
 How to extend a server (sign-in, cache, metrics, pages, hooks): write a module with
 `extend(parts: Parts) -> None` and name it in `parts.EXTENSIONS`.  It looks at its own section of
@@ -23,6 +24,7 @@ How to extend a server (sign-in, cache, metrics, pages, hooks): write a module w
     parts.observers    told of every answered request (access log, metrics)
     parts.routes       pages outside /v2/, as aiohttp route definitions
     parts.services     what runs beside the serving, as async context managers
+    parts.reloaders    called at SIGHUP, to read again what is in files
     parts.tls          the context for connections; None: plain HTTP
 
 All of them run in each of the server's processes; what must be done once on a machine takes a

@@ -45,6 +45,8 @@ class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """connections at a time in each process"""
     idle: str = "75s"
     """how long a connection may say nothing"""
+    shutdown: str = "30s"
+    """how long requests under way get when the server ends"""
 
 
 class Collection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +76,10 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """whether clients may delete"""
     warning: str = ""
     """sentence that every answer carries as a Warning header; clients print it"""
+    proxies: tuple[str, ...] = ()
+    """addresses of reverse proxies, whose X-Forwarded-For tells the client"""
     access_log: Literal["text", "json", "off"] = "text"
+    """a line for each request, on stderr"""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     limits: Limits = msgspec.field(default_factory=Limits)
     collection: Collection = msgspec.field(default_factory=Collection)
@@ -110,6 +115,11 @@ def check(settings: Settings) -> None:
     ):
         size(text, f"limits.{name}")
     span(limits.idle, "limits.idle")
+    span(limits.shutdown, "limits.shutdown")
+    if limits.requests < 0 or limits.burst < 1 or limits.connections < 0:
+        raise InvalidRequest(
+            "limits: requests and connections are not negative, burst is at least 1"
+        )
     for name, text in (
         ("every", collection.every), ("grace", collection.grace), ("uploads", collection.uploads)
     ):  # fmt: skip

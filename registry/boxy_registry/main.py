@@ -19,6 +19,14 @@ from boxy_registry.errors import RegistryError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("serve", "serve a store on an address"),
+    "ls": ("ls", "list repositories, or the tags of one"),
+    "rm": ("rm", "remove a repository, a tag or a manifest"),
+    "quota": ("quota", "bound a repository's size"),
+    "import": ("import_", "take in an OCI layout, as a folder or tar archive"),
+    "export": ("export", "write a repository as an OCI layout"),
+    "backup": ("backup", "copy the whole store, while it serves"),
+    "gc": ("gc", "remove what nothing refers to, while it serves"),
+    "scrub": ("scrub", "verify everything that is stored, while it serves"),
 }
 """name -> (module in `boxy_registry.commands`, what it does)"""
 

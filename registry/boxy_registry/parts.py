@@ -19,7 +19,7 @@ from boxy_registry.store import Store
 
 Action = Literal["pull", "push", "delete"]
 
-EXTENSIONS: tuple[str, ...] = ()
+EXTENSIONS: tuple[str, ...] = ("boxy_registry.upkeep",)
 """modules with `extend(parts)`, in this order"""
 
 
@@ -132,6 +132,7 @@ class Parts:
     observers: list[Observer] = field(default_factory=list)
     routes: list[web.RouteDef] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
+    reloaders: list[Callable[[], None]] = field(default_factory=list)
     tls: ssl.SSLContext | None = None
 
     def tell(self, event: Event) -> None:

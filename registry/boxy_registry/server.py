@@ -1,67 +1,73 @@
-"""One serving process: sockets, connections, and an end that loses nothing."""
+"""One serving process: connections on sockets that are bound already, and an end that loses
+nothing.
+
+Constraint: SIGTERM closes the sockets, lets requests under way be answered (within
+`limits.shutdown`), and finishes the writes to the database.  A kill -9 in the middle of anything
+is as safe, only ruder.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
-import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 
 from aiohttp import web
 
-from boxy_core.errors import Denied
-from boxy_registry.config import Settings, endpoint, size, span
+from boxy_registry.config import Settings, size, span
 from boxy_registry.http.app import make_app
+from boxy_registry.http.connections import Connections
+from boxy_registry.journal import AccessLog, Journal, set_up
 from boxy_registry.parts import Parts, assemble
 from boxy_registry.store import Store
 
-LAST_ANSWERS_WITHIN = 30.0
-"""seconds that requests under way get at the end"""
 BACKLOG = 1024
+THREADS = 8
+"""for hashing, writing and syncing uploads"""
+_READ_BUFFER = 1 << 18
+"""bytes of a body that wait in memory for their turn"""
 
 log = logging.getLogger("boxy_registry")
 
 
-def serve(settings: Settings) -> int:
-    """Listen and serve until SIGTERM or SIGINT.  Raises BoxyError if it cannot begin."""
-    logging.basicConfig(level=settings.log_level.upper(), stream=sys.stderr)
-    sockets = listen(settings)
-    asyncio.run(_serve(settings, sockets))
-    return 0
+def run(
+    settings: Settings,
+    sockets: list[socket.socket],
+    ready: Callable[[], None],
+    lifeline: int | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, or until the pipe `lifeline` ends.
+
+    `ready` is called when connections are taken.
+    """
+    journal = Journal()
+    as_json = settings.access_log == "json"
+    set_up(journal, settings.log_level, as_json=as_json)
+    try:
+        asyncio.run(_serve(settings, sockets, journal, ready, lifeline))
+    finally:
+        journal.close()
 
 
-def listen(settings: Settings) -> list[socket.socket]:
-    """The listening sockets.  Raises Denied naming the address that cannot be had."""
-    found = []
-    for address in settings.listen:
-        host, port = endpoint(address)
-        try:
-            for family, kind, protocol, _, where in socket.getaddrinfo(
-                host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            ):
-                sock = socket.socket(family, kind, protocol)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                if family == socket.AF_INET6:
-                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                sock.bind(where)
-                sock.listen(BACKLOG)
-                sock.setblocking(False)
-                found.append(sock)
-        except OSError as error:
-            raise Denied(
-                f"cannot listen on {address}: {error.strerror or error}",
-                hint="give another address with --listen",
-            ) from None
-    return found
-
-
-async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
-    ended = asyncio.Event()
+async def _serve(
+    settings: Settings,
+    sockets: list[socket.socket],
+    journal: Journal,
+    ready: Callable[[], None],
+    lifeline: int | None,
+) -> None:
     loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="store"))
+    ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
+    if lifeline is not None:
+        loop.add_reader(lifeline, ended.set)
     store = Store(
         settings.root,
         grace=span(settings.collection.grace, "collection.grace"),
@@ -70,29 +76,60 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     try:
         async with AsyncExitStack() as stack:
             parts = assemble(settings, store)
+            if settings.access_log != "off":
+                parts.observers.append(AccessLog(journal, as_json=settings.access_log == "json"))
+            loop.add_signal_handler(signal.SIGHUP, _reload, parts)
             for service in parts.services:
                 await stack.enter_async_context(service())
-            await _take_connections(parts, sockets, ended)
+            await _take_connections(parts, sockets, ended, ready)
     finally:
         store.close()
 
 
+def _reload(parts: Parts) -> None:
+    log.info("SIGHUP: reading files again")
+    for reloader in parts.reloaders:
+        reloader()
+
+
 async def _take_connections(
-    parts: Parts, sockets: list[socket.socket], ended: asyncio.Event
+    parts: Parts, sockets: list[socket.socket], ended: asyncio.Event, ready: Callable[[], None]
 ) -> None:
-    runner = web.AppRunner(
-        make_app(parts),
-        handle_signals=False,
-        access_log=None,
-        auto_decompress=False,
-        keepalive_timeout=span(parts.settings.limits.idle, "limits.idle") or 3600,
-        read_bufsize=1 << 20,
-        lingering_time=5,
-        shutdown_timeout=LAST_ANSWERS_WITHIN,
-    )
+    runner = web.AppRunner(make_app(parts), handle_signals=False, access_log=None)
     await runner.setup()
-    for sock in sockets:
-        await web.SockSite(runner, sock, ssl_context=parts.tls, backlog=BACKLOG).start()
-    log.info("serving %s on %s", parts.store.root, ", ".join(parts.settings.listen))
+    server = runner.server
+    assert server is not None
+    limits = parts.settings.limits
+    idle = span(limits.idle, "limits.idle")
+    connections = Connections(
+        server,
+        most=limits.connections,
+        idle=idle,
+        options={
+            "keepalive_timeout": idle or 86400,
+            "read_bufsize": _READ_BUFFER,
+            "lingering_time": 5,
+            "auto_decompress": False,
+        },
+    )
+    listening = [await _listen(connections, sock, parts) for sock in sockets]
+    watching = asyncio.create_task(connections.end_silent_ones())
+    gc.freeze()  # what was loaded stays: no collection needs to look at it again
+    ready()
     await ended.wait()
+    log.info("ending")
+    for each in listening:
+        each.close()
+    watching.cancel()
+    server.pre_shutdown()
+    await server.shutdown(span(limits.shutdown, "limits.shutdown"))
     await runner.cleanup()
+
+
+async def _listen(connections: Connections, sock: socket.socket, parts: Parts) -> asyncio.Server:
+    """Accept one connection at a turn: so processes that share the socket share the work."""
+    listening = await asyncio.get_running_loop().create_server(
+        connections, sock=sock, ssl=parts.tls, backlog=1
+    )
+    sock.listen(BACKLOG)
+    return listening

@@ -20,7 +20,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Serve; 0 when asked to end."""
-    from boxy_registry.server import serve
+    from boxy_registry.workers import serve
 
     return serve(
         settings_of(

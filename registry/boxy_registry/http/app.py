@@ -25,6 +25,7 @@ from boxy_registry.errors import (
     Unavailable,
 )
 from boxy_registry.http import blob, listing, manifest, target, upload
+from boxy_registry.http.clients import RateLimit, address_of
 from boxy_registry.http.exchange import JSON, Exchange, json_answer
 from boxy_registry.names import shown
 from boxy_registry.parts import EVERYONE, Parts, Served
@@ -32,11 +33,13 @@ from boxy_registry.parts import EVERYONE, Parts, Served
 log = logging.getLogger("boxy_registry.http")
 
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)
+RATE: web.AppKey[RateLimit] = web.AppKey("rate", RateLimit)
 EXCHANGE = "exchange"
 """where a request of /v2/ keeps its Exchange"""
 _READING = ("GET", "HEAD")
 _ALWAYS = {
     "Docker-Distribution-API-Version": "registry/2.0",
+    "Server": "boxy-registry",
     "X-Content-Type-Options": "nosniff",
 }
 
@@ -59,6 +62,9 @@ def make_app(parts: Parts) -> web.Application:
     """The application over these parts."""
     app = web.Application(middlewares=[_envelope])
     app[PARTS] = parts
+    limits = parts.settings.limits
+    if limits.requests:
+        app[RATE] = RateLimit(limits.requests, limits.burst)
     app.router.add_route("*", "/v2{rest:.*}", _registry, expect_handler=_expect_later)
     app.router.add_get("/livez", _alive)
     app.router.add_get("/readyz", _ready)
@@ -69,6 +75,8 @@ def make_app(parts: Parts) -> web.Application:
 async def _registry(request: web.Request) -> web.StreamResponse:
     """Everything below /v2/."""
     parts = request.app[PARTS]
+    if RATE in request.app:
+        request.app[RATE].take(address_of(request, parts.settings.proxies))
     found = target.find(request.method, request.path)
     exchange = request[EXCHANGE] = Exchange(request, found, parts, EVERYONE)
     exchange.access = await parts.authorizer.authorize(request, found.need(request.method))
@@ -175,7 +183,7 @@ def _observe(request: web.Request, status: int, began: float, code: str, sent: i
         sent=0 if request.method == "HEAD" else sent,
         seconds=time.perf_counter() - began,
         at=time.time(),
-        address=request.remote or "",
+        address=address_of(request, parts.settings.proxies),
         user=exchange.access.user if exchange else "",
         agent=request.headers.get("User-Agent", ""),
         error=code,

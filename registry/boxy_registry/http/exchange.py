@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from boxy_registry.errors import PaginationInvalid
+from boxy_registry.http.clients import address_of
 from boxy_registry.http.target import Target
 from boxy_registry.names import shown
 from boxy_registry.parts import Access, Event, Parts
@@ -42,7 +43,7 @@ class Exchange:
     def tell(self, action: Any, kind: str, digest: str, **more: Any) -> None:
         """Tell the listeners of a change by this request."""
         if self.parts.listeners:
-            address = self.request.remote or ""
+            address = address_of(self.request, self.parts.settings.proxies)
             self.parts.tell(
                 Event(
                     action, kind, self.target.repository, digest,

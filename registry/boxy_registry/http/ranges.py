@@ -9,14 +9,14 @@ _CHUNK = re.compile(r"(?:bytes )?(\d{1,19})-(\d{1,19})(?:/.*)?\Z")
 
 
 class NotSatisfiable(ValueError):
-    """The range begins past the end (416)."""
+    """The range begins past the end, of the blob or its own (416)."""
 
 
 def asked(header: str | None, size: int) -> tuple[int, int] | None:
     """First byte and count that a Range header asks of `size` bytes; None: all of it.
 
     What is malformed or asks for several ranges is ignored, as a server may (RFC 9110, 14.2).
-    Raises NotSatisfiable.
+    Raises NotSatisfiable, for a range that ends before it begins as well: no client means that.
     """
     match = _ONE_RANGE.match(header) if header else None
     if match is None or not (match[1] or match[2]):
@@ -28,9 +28,7 @@ def asked(header: str | None, size: int) -> tuple[int, int] | None:
         return size - count, count
     first = int(match[1])
     last = min(int(match[2]), size - 1) if match[2] else size - 1
-    if match[2] and int(match[2]) < first:
-        return None
-    if first >= size:
+    if first >= size or (match[2] and int(match[2]) < first):
         raise NotSatisfiable
     return first, last - first + 1
 

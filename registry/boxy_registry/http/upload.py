@@ -14,7 +14,7 @@ from boxy_registry.names import check_algorithm, check_digest
 from boxy_registry.store import Upload
 from boxy_registry.store.threads import begin, wait_finished
 
-_BATCH = 1 << 20
+_BATCH = 1 << 19
 """bytes that are gathered before a thread hashes and writes them"""
 
 
@@ -92,22 +92,25 @@ async def _receive(exchange: Exchange, upload: Upload) -> None:
     limit = size(exchange.parts.settings.limits.blob, "limits.blob")
     _check_size(upload.offset + (request.content_length or 0), limit)
     await exchange.ready_for_body()
-    batch = bytearray()
+    batch: list[bytes] = []
+    size_of_batch = 0
     pending: asyncio.Future[None] | None = None
     try:
         async for data in request.content.iter_any():
-            batch += data
-            exchange.received += len(data)
-            if len(batch) >= _BATCH:
+            batch.append(data)
+            size_of_batch += len(data)
+            if size_of_batch >= _BATCH:
                 if pending is not None:
                     await wait_finished(pending)
-                _check_size(upload.offset + len(batch), limit)
-                pending, batch = begin(upload.append, batch), bytearray()
+                _check_size(upload.offset + size_of_batch, limit)
+                exchange.received += size_of_batch
+                pending, batch, size_of_batch = begin(upload.append, batch), [], 0
     finally:
         if pending is not None:
             await wait_finished(pending)
         if batch:
             await exchange.store.append(upload, batch)
+            exchange.received += size_of_batch
     _check_size(upload.offset, limit)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from boxy_core.errors import Denied
@@ -57,13 +57,13 @@ class Store:
         self.database = f"{self.root}/registry.db"
         make_folders(self.root)
         prepare(self.database)
-        self._read = connect(self.database)
+        self.reader = connect(self.database)
         self._writer = Writer(self.database)
 
     def close(self) -> None:
         """Finish the writes under way and let go of everything."""
         self._writer.close()
-        self._read.close()
+        self.reader.close()
 
     def lock(self, name: str) -> Lock:
         """A lock between all processes that use the store; see `Lock.take_now`."""
@@ -71,39 +71,39 @@ class Store:
 
     def ping(self) -> None:
         """Raises sqlite3.Error or OSError if the store cannot serve."""
-        self._read.execute("SELECT count(*) FROM repositories LIMIT 1").fetchone()
+        self.reader.execute("SELECT count(*) FROM repositories LIMIT 1").fetchone()
         os.stat(self.blobs.folder)
 
     # ------------------------------------------------------------------ reading
 
     def repositories(self, after: str = "", limit: int = EVERYTHING) -> list[str]:
         """Names of repositories that hold something, in order, after one."""
-        return reading.repositories(self._read, after, limit)
+        return reading.repositories(self.reader, after, limit)
 
-    def repository(self, name: str) -> Repository:
-        """A repository in numbers.  Raises NameUnknown."""
-        return reading.repository(self._read, name)
+    def repository(self, name: str, *, even_empty: bool = False) -> Repository:
+        """A repository in numbers.  Raises NameUnknown, also if it holds nothing."""
+        return reading.repository(self.reader, name, even_empty)
 
     def tag_names(self, name: str, after: str = "", limit: int = EVERYTHING) -> list[str]:
         """Tags in order, after one.  Raises NameUnknown."""
-        return reading.tag_names(self._read, name, after, limit)
+        return reading.tag_names(self.reader, name, after, limit)
 
     def tags(self, name: str, after: str = "", limit: int = EVERYTHING) -> list[Tag]:
         """Tags with what they lead to.  Raises NameUnknown."""
-        return reading.tags(self._read, name, after, limit)
+        return reading.tags(self.reader, name, after, limit)
 
     def manifest(self, name: str, reference: str) -> StoredManifest:
         """By tag or digest.  Raises ManifestUnknown."""
-        return reading.manifest(self._read, name, reference)
+        return reading.manifest(self.reader, name, reference)
 
     def blob(self, name: str, digest: str) -> StoredBlob:
         """A blob that the repository holds.  Raises BlobUnknown, DigestInvalid."""
-        size, used = reading.link(self._read, name, check_digest(digest))
+        size, used = reading.link(self.reader, name, check_digest(digest))
         return StoredBlob(digest, self.blobs.path(digest), size, used)
 
     def referrers(self, name: str, subject: str, artifact_type: str = "") -> list[dict[str, Any]]:
         """Descriptors of manifests whose subject is this digest.  Raises DigestInvalid."""
-        return reading.referrers(self._read, name, check_digest(subject), artifact_type)
+        return reading.referrers(self.reader, name, check_digest(subject), artifact_type)
 
     def stale(self, used: float) -> bool:
         """Whether it is time to note that a client asked for content that was last used then."""
@@ -192,7 +192,7 @@ class Store:
         with self.uploads.begin(name, check_digest(digest).partition(":")[0]) as upload:
             try:
                 async for chunk in chunks:
-                    await self.append(upload, chunk)
+                    await self.append(upload, [chunk])
                     if limit and upload.offset > limit:
                         raise DigestInvalid(f"{digest} is longer than the {limit} bytes expected")
                 await self.finish(upload, digest)
@@ -201,12 +201,12 @@ class Store:
                 raise
         return self.blob(name, digest)
 
-    async def append(self, upload: Upload, data: bytes | bytearray) -> None:
-        """Write a chunk of an upload, off the event loop if it is large."""
-        if len(data) < _SMALL:
-            upload.append(data)
+    async def append(self, upload: Upload, chunks: Sequence[bytes]) -> None:
+        """Write chunks of an upload, off the event loop if they are large."""
+        if sum(map(len, chunks)) < _SMALL:
+            upload.append(chunks)
         else:
-            await in_thread(upload.append, data)
+            await in_thread(upload.append, chunks)
 
     async def finish(self, upload: Upload, digest: str) -> None:
         """Turn an upload into a blob of its repository.

@@ -9,8 +9,8 @@ Tables, one row each for
     repositories  a name; `bytes` is kept by triggers: its blobs' and manifests' sizes, each once
     blobs         a digest whose file is in the store
     links         a blob that may be read through a repository; `used`: last asked for
-    manifests     a manifest in a repository, with its bytes
-    refs          what a manifest names: 'b' blob, 'm' manifest
+    manifests     a manifest in a repository, with its bytes; `content`: its blobs' bytes
+    refs          what a manifest names: 'b' blob, 'o' blob that may lie elsewhere, 'm' manifest
     tags          a name for a manifest
 Times are seconds since the epoch.
 """
@@ -74,7 +74,7 @@ def connect(path: str, *, writing: bool = False) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA foreign_keys = ON")
     database.execute(f"PRAGMA synchronous = {'FULL' if writing else 'NORMAL'}")
-    database.execute("PRAGMA mmap_size = 67108864")
+    database.execute("PRAGMA cache_size = -1024")  # KiB: the kernel has the pages anyway
     database.execute(f"PRAGMA query_only = {'OFF' if writing else 'ON'}")
     return database
 

@@ -47,7 +47,8 @@ def manifest(db: sqlite3.Connection, repository: str, reference: str) -> StoredM
     row = db.execute(question, (repository, reference)).fetchone()
     if row is None:
         raise ManifestUnknown(
-            f"{repository} has no manifest {shown(reference)}", detail={"reference": shown(reference)}
+            f"{repository} has no manifest {shown(reference)}",
+            detail={"reference": shown(reference)},
         )
     return StoredManifest(*row)
 
@@ -74,9 +75,10 @@ def repositories(db: sqlite3.Connection, after: str, limit: int) -> list[str]:
     return [name for (name,) in db.execute(_REPOSITORIES, (after, limit))]
 
 
-def repository(db: sqlite3.Connection, name: str) -> Repository:
+def repository(db: sqlite3.Connection, name: str, even_empty: bool) -> Repository:
     """A repository in numbers.  Raises NameUnknown."""
-    known_id(db, name)
+    if not even_empty:
+        known_id(db, name)
     return Repository(*db.execute(_ABOUT, (name,)).fetchone())
 
 

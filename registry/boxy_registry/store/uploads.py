@@ -15,7 +15,7 @@ import os
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Self
 
 from boxy_registry.errors import BlobUploadUnknown, UploadBusy
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _REMEMBERED = 1024
 _READ = 1 << 20
+_IOV_MAX = 1024
 SYNC_EVERY = 32 << 20
 """bytes after which written data is sent to the disk, so that the end has little to wait for"""
 
@@ -46,18 +47,27 @@ class Upload:
         self._unsynced = 0
         self._hashes = uploads.remembered(identity)
 
-    def append(self, data: bytes | bytearray | memoryview) -> None:
+    def append(self, chunks: Sequence[bytes]) -> None:
         """Write data at the end."""
-        view = memoryview(data)
-        done = 0
-        while done < len(view):
-            done += os.pwrite(self._fd, view[done:], self.offset + done)
-        self._hash(view)
-        self.offset += len(view)
-        self._unsynced += len(view)
+        size = sum(map(len, chunks))
+        self._write(chunks, size)
+        for state in self._hashes.values():
+            state.catch_up(self._fd, self.offset)
+            for chunk in chunks:
+                state.update(chunk)
+        self.offset += size
+        self._unsynced += size
         if self._unsynced >= SYNC_EVERY:
             os.fdatasync(self._fd)
             self._unsynced = 0
+
+    def _write(self, chunks: Sequence[bytes], size: int) -> None:
+        done = os.pwritev(self._fd, chunks[:_IOV_MAX], self.offset)
+        if done < size:  # many small chunks, or a disk that is filling up
+            rest = memoryview(b"".join(chunks))[done:]
+            while rest:
+                written = os.pwrite(self._fd, rest, self.offset + done)
+                done, rest = done + written, rest[written:]
 
     def digest(self, algorithm: str) -> str:
         """The digest of all that has arrived."""
@@ -89,11 +99,6 @@ class Upload:
             os.close(self._fd)
             self._fd = -1
 
-    def _hash(self, view: memoryview) -> None:
-        for state in self._hashes.values():
-            state.catch_up(self._fd, self.offset)
-            state.update(view)
-
     def __enter__(self) -> Self:
         return self
 
@@ -108,7 +113,7 @@ class _Hashing:
         self.hash: _Hash = hashlib.new(algorithm, usedforsecurity=False)
         self.done = 0
 
-    def update(self, data: memoryview) -> None:
+    def update(self, data: bytes) -> None:
         self.hash.update(data)
         self.done += len(data)
 
@@ -118,7 +123,7 @@ class _Hashing:
             data = os.pread(fd, min(_READ, end - self.done), self.done)
             if not data:
                 raise OSError("an upload became shorter")
-            self.update(memoryview(data))
+            self.update(data)
 
 
 class UploadFiles:

@@ -128,11 +128,11 @@ def put_manifest(
         (
             repo, digest, manifest.media_type, manifest.body, manifest.subject,
             manifest.artifact_type, msgspec.json.encode(manifest.annotations).decode(),
-            manifest.content_size, now, now,
+            _content(db, repo, manifest), now, now,
         ),
     ).fetchone()  # fmt: skip
     if new:
-        named = [(row, repo, blob.digest, "b") for blob in manifest.blobs]
+        named = [(row, repo, blob.digest, "o" if blob.optional else "b") for blob in manifest.blobs]
         named += [(row, repo, child.digest, "m") for child in manifest.children]
         db.executemany("INSERT OR IGNORE INTO refs VALUES (?, ?, ?, ?)", named)
     moved = tuple(dict.fromkeys(tags if tagged else (reference, *tags)))
@@ -140,6 +140,17 @@ def put_manifest(
     db.execute("UPDATE repositories SET pushed = ? WHERE id = ?", (now, repo))
     _check_quota(db, repo, name, default_quota)
     return Put(digest, bool(new), manifest.subject, moved)
+
+
+def _content(db: sqlite3.Connection, repo: int, manifest: Manifest) -> int:
+    """Bytes of the blobs of a manifest and of its children, as far as they are here."""
+    total = manifest.content_size
+    for child in manifest.children:
+        row = db.execute(
+            "SELECT content FROM manifests WHERE repo = ? AND digest = ?", (repo, child.digest)
+        ).fetchone()
+        total += row[0] if row else 0
+    return total
 
 
 def delete_tag(db: sqlite3.Connection, name: str, tag: str) -> str:

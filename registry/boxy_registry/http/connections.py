@@ -1,0 +1,121 @@
+"""Connections: what is not HTTP is told so, silence ends, and there are not too many."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from boxy_registry.errors import Failed, RegistryError, Unavailable
+from boxy_registry.http.exchange import JSON
+from boxy_registry.names import shown
+
+log = logging.getLogger("boxy_registry.http")
+
+_UNUSED_LOG = logging.getLogger("boxy_registry.unused")
+_UNUSED_LOG.disabled = True  # the access log is an observer, and says more
+_CHECK = 5.0
+"""seconds between two looks at who is silent"""
+
+
+class BadRequest(RegistryError):
+    """The bytes are not HTTP."""
+
+    code, status = "UNSUPPORTED", 400
+
+
+class Connection(web.RequestHandler):
+    """aiohttp's protocol, with our form of errors and a time for the last byte that came."""
+
+    __slots__ = ("last_byte",)
+
+    def __init__(self, manager: web.Server, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self.last_byte = self._loop.time()
+
+    def data_received(self, data: bytes) -> None:
+        """Note the time."""
+        self.last_byte = self._loop.time()
+        super().data_received(data)
+
+    def silent_since(self, when: float) -> bool:
+        """Whether it is the client's turn, and was since then."""
+        if self.last_byte > when:
+            return False
+        request = self._current_request
+        return request is None or not request.content.is_eof()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What a client is told whose bytes made no request."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was already begun")
+        if isinstance(exc, ConnectionError):
+            log.debug("the client left: %s", exc)
+        elif status >= 500 and exc is not None:
+            log.error("a request broke the server", exc_info=exc)
+            return _closing(Failed("the registry failed; its log has the traceback"))
+        reason = " ".join((message or str(exc) or "").split())
+        return _closing(BadRequest(f"the request is not proper HTTP: {shown(reason)}"))
+
+
+class Connections:
+    """The connections of one serving process: a factory for `loop.create_server`.
+
+    `most`: how many at a time (0: any number); `idle`: seconds that a client may leave us
+    waiting (0: for ever).
+    """
+
+    def __init__(self, server: web.Server, *, most: int, idle: float, options: Any) -> None:
+        self._server = server
+        self._most = most
+        self._idle = idle
+        self._options = {"logger": log, "access_log": _UNUSED_LOG, **options}
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        """The protocol of a connection that was just accepted."""
+        if self._most and len(self._server.connections) >= self._most:
+            return _Full()
+        return Connection(self._server, loop=asyncio.get_running_loop(), **self._options)
+
+    async def end_silent_ones(self) -> None:
+        """Close connections on which a client says nothing; never returns."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(_CHECK, self._idle / 4 if self._idle else _CHECK))
+            if not self._idle:
+                continue
+            since = loop.time() - self._idle
+            for connection in self._server.connections:
+                if isinstance(connection, Connection) and connection.silent_since(since):
+                    connection.force_close()
+
+
+class _Full(asyncio.Protocol):
+    """One connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        body = msgspec.json.encode(Unavailable("the registry is full; try again").to_wire())
+        head = (
+            "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\n"
+            f"Content-Type: {JSON}\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        transport.write(head.encode() + body)
+        transport.close()
+
+
+def _closing(error: RegistryError) -> web.Response:
+    response = web.Response(
+        status=error.status, body=msgspec.json.encode(error.to_wire()), content_type=JSON
+    )
+    response.force_close()
+    return response
