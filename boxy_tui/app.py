@@ -215,6 +215,12 @@ class BoxyApp(App[str], inherit_bindings=False):
 
         self.push_screen(InspectScreen(self, box.name, f"/boxes/{box.id}"))
 
+    def open_glass(self, box: Box, what: str) -> None:
+        """Show what the box is made of ("explain"), or what was done for it ("trace")."""
+        from boxy_tui.screens.glass import GlassScreen
+
+        self.push_screen(GlassScreen(self, box.id, box.name, what))
+
     def open_image(self, image: Image) -> None:
         """Show all that is known of the image."""
         from boxy_tui.screens.reading import InspectScreen

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from boxy_cli import glass
 from boxy_cli.commands.shared import BOX, JSON
 from boxy_cli.context import Context, is_terminal, say_json, width
 from boxy_cli.options import Command, Option
+from boxy_core import glass
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import NotFound
 

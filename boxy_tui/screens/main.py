@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 NEEDS_LIFE = frozenset({"stop", "restart", "kill", "pause", "shell", "exec"})
 NEEDS_DEATH = frozenset({"start"})
-NEEDS_BOX = NEEDS_LIFE | NEEDS_DEATH | {"attach", "logs", "inspect", "remove", "open", "mark"}
+NEEDS_BOX = (
+    NEEDS_LIFE
+    | NEEDS_DEATH
+    | {"attach", "logs", "inspect", "explain", "trace", "remove", "open", "mark"}
+)
 
 
 class BoxTable(Table):
@@ -51,6 +55,8 @@ class BoxTable(Table):
         Binding("E", "screen.exec", "exec"),
         Binding("l", "screen.logs", "logs"),
         Binding("i", "screen.inspect", "inspect"),
+        Binding("x", "screen.explain", "explain"),
+        Binding("t", "screen.trace", "trace"),
         Binding("enter", "screen.open", "open"),
         Binding("s", "screen.stop", "stop"),
         Binding("S", "screen.start", "start"),
@@ -381,6 +387,16 @@ class MainScreen(Screen[None]):
         """All that is known of the box."""
         if (box := self._need()) is not None:
             self.boxy.open_inspect(box)
+
+    def action_explain(self) -> None:
+        """What the box is made of: namespaces, mounts, cgroup, powers."""
+        if (box := self._need()) is not None:
+            self.boxy.open_glass(box, "explain")
+
+    def action_trace(self) -> None:
+        """What was done for the box, and how long it took."""
+        if (box := self._need()) is not None:
+            self.boxy.open_glass(box, "trace")
 
     def action_inspect_image(self) -> None:
         """All that is known of the image."""

@@ -103,6 +103,14 @@ class TextView(Widget, can_focus=True):
         self._top = 0
         self.add(lines)
 
+    def renew(self, lines: Iterable[Line]) -> None:
+        """Show these lines instead, at the same place: the same text a moment later."""
+        top = self._top
+        self.lines.clear()
+        self._top = 0
+        self.add(lines)
+        self._go(top)
+
     # ---------------------------------------------------------------- place
 
     @property

@@ -148,6 +148,7 @@ class FakeDaemon:
         self.step = 0
         self.sessions: list[Session] = []
         self.requests: list[tuple[str, str]] = []
+        self.looks = 0
         self.bodies: list[dict[str, Any]] = []
         self.running: dict[str, list[dict[str, Any]]] = {}
         """what /sessions tells, by the id of the box"""
@@ -338,9 +339,21 @@ class FakeDaemon:
             return to_builtins(box)
         if parts[2] == "sessions":
             return self.running.get(box.id, [])
-        if parts[2] == "history":
-            return [to_builtins(s) for s in self._history(box)]
+        if parts[2] in ("explain", "trace", "history"):
+            return self._look(box, parts[2])
         return to_builtins(self._act(box, parts[2]))
+
+    def _look(self, box: Box, what: str) -> Any:
+        if what == "history":
+            return [to_builtins(s) for s in self._history(box)]
+        self.looks += 1
+        fact = {"what": "net", "value": f"look {self.looks}", "note": "", "by_hand": "ls /x"}
+        about = {"key": "namespaces", "title": "Namespaces", "about": "An idea.", "learn": ""}
+        line = {"at": NOW, "what": "create", "ms": 3.0}
+        of_box = {"id": box.id, "name": box.name}
+        if what == "explain":
+            return {**of_box, "sections": [{**about, "facts": [fact]}]}
+        return {**of_box, "start": None, "lines": [line]}
 
     def _history(self, box: Box) -> Iterator[Stats]:
         return (sample(box, NOW - 300 - 120 + i, i) for i in range(120))

@@ -203,6 +203,16 @@ async def test_inspect_shows_the_record(ui: Console) -> None:
     await ui.shows('"name": "web"')
 
 
+async def test_explain_is_kept_current_and_keeps_its_place(ui: Console) -> None:
+    await ui.select("web")
+    await ui.press("x")
+    await ui.shows("$ ls /x")
+    await ui.shows("look 1")
+    await ui.until(lambda: "look 2" in ui.text())
+    await ui.press("escape", "t")
+    await ui.shows("create")
+
+
 async def test_help_lists_the_keys(ui: Console) -> None:
     await ui.press("question_mark")
     assert isinstance(ui.app.screen, HelpScreen)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from boxy_cli import glass
+from boxy_core import glass
 from tests.support.fake_daemon import FakeDaemon
 
 MakeDaemon = Callable[..., FakeDaemon]

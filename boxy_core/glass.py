@@ -1,10 +1,13 @@
-"""Explanations and traces as text.  Pure."""
+"""Explanations and traces as text, for the command line and the console alike.  Pure.
+
+Constraint: on the start-up path of two commands; takes the decoded JSON as it comes.  All that
+a box could have chosen is escaped here.
+"""
 
 from __future__ import annotations
 
 import time
 
-from boxy_cli.render import paint
 from boxy_core.text import escape
 
 TYPE_CHECKING = False
@@ -16,6 +19,8 @@ TUTORIAL = "docs/tutorial/build-your-own"
 _LABEL = 14
 _BAR = 24
 _USUAL_WIDTH = 100
+_SGR = {"bold": "1", "dim": "2", "green": "32", "red": "31"}
+"""select graphic rendition, ECMA-48 8.3.117"""
 
 
 # ------------------------------------------------------------------ explain
@@ -59,7 +64,7 @@ def _fact(fact: Mapping[str, Any], label: int, wide: int, colour: bool) -> Itera
 
 
 def _painted(text: str, kind: str, colour: bool) -> str:
-    return paint(text, kind) if colour else text
+    return f"\x1b[{_SGR[kind]}m{text}\x1b[0m" if colour and text else text
 
 
 def _wrapped(text: str, room: int) -> list[str]:
