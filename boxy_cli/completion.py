@@ -26,6 +26,7 @@ PATIENCE = 1.0
 SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGKILL", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGCONT",
            "SIGSTOP", "SIGWINCH")  # fmt: skip
 FILE = (":file", "")
+_WORDS = (("none", "loopback only"), ("host", "the host's own"))
 _USABLE = {
     "start": ("created", "exited", "lost"),
     "stop": ("running", "paused"),
@@ -130,6 +131,9 @@ def _values(kind: str, choices: tuple[str, ...], command: Command, context: Cont
         found += _boxes(context, _USABLE.get(command.name))
     if "image" in kind:
         found += _images(context)
+    if "network" in kind:
+        found += _WORDS if command.passthrough else ()
+        found += _networks(context)
     return found
 
 
@@ -146,6 +150,14 @@ def _images(context: Context) -> list[tuple[str, str]]:
         (image["name"], escape(image.get("description") or ""))
         for image in _ask(context, "/images", {})
         if image["name"].isprintable()
+    ]
+
+
+def _networks(context: Context) -> list[tuple[str, str]]:
+    return [
+        (network["name"], network.get("subnet") or "")
+        for network in _ask(context, "/networks", {})
+        if network["name"].isprintable()
     ]
 
 

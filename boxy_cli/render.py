@@ -165,6 +165,7 @@ def _lower(age: str) -> str:
 BOX_COLUMNS = (
     Column("ID"), Column("NAME", flexible=True), Column("IMAGE", flexible=True),
     Column("COMMAND", flexible=True), Column("CREATED", optional=True), Column("STATUS"),
+    Column("PORTS", flexible=True, optional=True),
 )  # fmt: skip
 
 
@@ -181,11 +182,28 @@ def boxes(
             if full else cut(command_line(box.get("args") or ()), 40),
             f"{_lower(format_age(max(0.0, now - box['created'])))} ago",
             status_text(box, now),
+            ports(box.get("ports") or ()),
         )
         for box in found
     ]  # fmt: skip
     colours = [_STATUS_COLOURS.get(box["status"], "") for box in found] if colour else ()
-    return table(BOX_COLUMNS, rows, width=0 if full else width, colours=colours, coloured=5)
+    columns: Sequence[Column] = BOX_COLUMNS
+    cells: Sequence[Sequence[str]] = rows
+    if not any(box.get("ports") for box in found):
+        columns, cells = columns[:-1], [row[:-1] for row in rows]
+    return table(columns, cells, width=0 if full else width, colours=colours, coloured=5)
+
+
+def ports(found: Sequence[Mapping[str, Any]]) -> str:
+    """Published ports in one cell: "127.0.0.1:8080->80/tcp"."""
+    return ", ".join(
+        f"{_address(one['address'])}:{one['host']}->{one['box']}/{one.get('protocol', 'tcp')}"
+        for one in found
+    )
+
+
+def _address(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 # ------------------------------------------------------------------ images, processes

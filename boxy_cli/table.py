@@ -39,6 +39,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("explain", "glass", "show what a box is made of, and how to see it by hand"),
             ("trace", "glass", "show what was done for a box and how long it took"),
             ("images", "look", "list images"),
+            ("port", "network", "show the published ports of a box"),
         ),
     ),
     (
@@ -59,7 +60,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
         "Change",
         (
             ("rename", "lifecycle", "give a box another name"),
-            ("update", "update", "change the limits of boxes, also while they run"),
+            ("update", "update", "change limits and ports of boxes, also while they run"),
+            ("network", "network", "networks of boxes: create, ls, inspect, connect ..."),
         ),
     ),
     (
@@ -75,8 +77,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 
 SYNONYMS = {"container": "", "list": "ps", "ls": "ps", "remove": "rm", "delete": "rm",
             "image": "images", "log": "logs", "shell": "exec", "console": "attach",
-            "ip": "inspect", "resume": "unpause",
-            "search": "registry"}  # fmt: skip
+            "ip": "inspect", "net": "network", "networks": "network", "ports": "port",
+            "resume": "unpause", "search": "registry"}  # fmt: skip
 """What users of other systems type; only for `did you mean`."""
 
 OWN_STATUS = frozenset({"run", "create", "exec", "attach", "start"})

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from boxy_core.errors import InvalidRequest
+from boxy_core.models_network import Endpoint, Port, Published
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,8 +103,25 @@ class BoxSpec(Model, frozen=True, kw_only=True):
     stdin: bool = False
     """keep the standard input open"""
     auto_remove: bool = False
-    network: str = "none"
-    """"none": a network of its own with only loopback; "host": the host's"""
+    network: str = ""
+    """a network's name; "none": only loopback; "host": the host's own; "box:" and a box: that
+    one's; "": the daemon's default, which is written here when the box is made"""
+    network_aliases: list[str] = []
+    """further names that boxes on the network know it by"""
+    ip: str = ""
+    ip6: str = ""
+    mac_address: str = ""
+    """of its connection to the network; "": chosen"""
+    ports: list[Port] = []
+    """ports to publish at the host"""
+    publish_all: bool = False
+    """also the ports that the image names, each at a free port of the host"""
+    dns: list[str] = []
+    """resolvers to ask instead of the host's"""
+    dns_search: list[str] = []
+    dns_options: list[str] = []
+    add_hosts: dict[str, str] = {}
+    """name to address, for /etc/hosts; the address "host-gateway" is the host's"""
     limits: Limits = Limits()
     mounts: list[Mount] = []
     read_only: bool = False
@@ -139,6 +157,8 @@ class Image(Model, frozen=True, kw_only=True):
     user: str = ""
     labels: dict[str, str] = {}
     stop_signal: str = "SIGTERM"
+    ports: list[str] = []
+    """ports that its programs listen on, "80/tcp": what `-P` publishes"""
     mounts: list[Mount] = []
     """parts of the host that belong to the image (the `host` image's /usr)"""
     size: int = 0
@@ -198,6 +218,10 @@ class Box(Model, frozen=True, kw_only=True):
     id_base: int = 0
     """first host uid and gid of its 65536; 0: no user namespace"""
     layers: list[str] = []
+    networks: list[Endpoint] = []
+    """its connections"""
+    ports: list[Published] = []
+    """what is published at this moment"""
     notices: list[str] = []
     """what this host could not give it, one sentence each"""
 

@@ -16,13 +16,14 @@ import msgspec
 
 from boxy_core.errors import Conflict, InvalidRequest
 from boxy_core.models import Box, BoxSpec, Image, Limits, convert
+from boxy_core.models_network import Endpoint
 from boxy_core.paths import SHORT_ID
 from boxyd.boxes_check import check_spec, command_line
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.cgroup.interface import Driver
 from boxyd.images import Images
 from boxyd.names import check_name
-from boxyd.ports import Launches
+from boxyd.ports import Launches, Networks
 from boxyd.state import State
 
 log = logging.getLogger("boxyd.boxes")
@@ -38,12 +39,14 @@ class Boxes:
         images: Images,
         launches: Launches,
         cgroups: Driver,
+        networks: Networks,
     ) -> None:
         self._shelf = shelf
         self._state = state
         self._images = images
         self._launches = launches
         self._cgroups = cgroups
+        self._networks = networks
 
     async def create(
         self, spec: BoxSpec, then: Callable[[Record], Awaitable[Box]] | None = None
@@ -60,7 +63,8 @@ class Boxes:
         notices = self._cgroups.check(spec.limits)
         with self._shelf.reserve(spec.name) as name:
             image = await self._images.ready(spec.image)
-            box = self._new_box(spec, name, image, notices)
+            spec, endpoints, more = await self._networks.settled(spec)
+            box = self._new_box(spec, name, image, [*notices, *more], endpoints)
             record = Record(box, image)
             self._shelf.add(record)  # from here on its id range is taken
             try:
@@ -81,11 +85,12 @@ class Boxes:
             if error := saved.exception():
                 log.error("box.json cannot be brought to the disk: %s", error)
 
-    def preview(self, spec: BoxSpec, image: Image) -> Box:
+    async def preview(self, spec: BoxSpec, image: Image) -> Box:
         """The box that `create` would make, which is not made."""
         check_spec(spec)
         notices = self._cgroups.check(spec.limits)
-        return self._new_box(spec, spec.name or "example", image, notices)
+        spec, endpoints, more = await self._networks.settled(spec)
+        return self._new_box(spec, spec.name or "example", image, [*notices, *more], endpoints)
 
     async def rename(self, record: Record, name: str) -> Box:
         """Give the box another name.  Raises InvalidRequest, Conflict naming the holder."""
@@ -99,6 +104,7 @@ class Boxes:
                     record, "box.renamed", strict=True, data={"old_name": old}, name=name
                 )
                 self._shelf.renamed(record, old)
+                self._networks.renamed(box)
             await self._state.save_durably(box)
         return box
 
@@ -121,7 +127,14 @@ class Boxes:
             await self._state.save_durably(box)
         return box
 
-    def _new_box(self, spec: BoxSpec, name: str, image: Image, notices: list[str]) -> Box:
+    def _new_box(
+        self,
+        spec: BoxSpec,
+        name: str,
+        image: Image,
+        notices: list[str],
+        endpoints: list[Endpoint],
+    ) -> Box:
         taken = [record.box.id_base for record in self._shelf if record.box.id_base]
         return Box(
             id=self._new_id(),
@@ -133,6 +146,7 @@ class Boxes:
             created=time.time(),
             id_base=self._launches.new_id_base(spec.userns, taken),
             layers=image.layers,
+            networks=endpoints,
             notices=notices,
         )
 

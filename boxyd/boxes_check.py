@@ -21,7 +21,7 @@ MAX_ARGUMENT = 128 << 10
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _USER = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*\$?(:[a-zA-Z0-9_][a-zA-Z0-9_.-]*\$?)?")
 _LABEL = re.compile(r"[!-<>-~]+")  # printable ASCII without '=' and blanks
-_KINDS = {"network": ("none", "host"), "seccomp": ("default", "unconfined")}
+_KINDS = {"seccomp": ("default", "unconfined")}
 
 
 def check_spec(spec: BoxSpec) -> None:

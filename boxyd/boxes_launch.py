@@ -16,7 +16,7 @@ from boxyd.host import HostFacts
 from boxyd.ids import allocate
 from boxyd.launcher import Launcher, ShimLink
 from boxyd.plan import EMPTY_CGROUP, build, describe
-from boxyd.ports import Link, Plan, Stream
+from boxyd.ports import NO_WIRES, Link, Plan, Setting, Stream, Wires
 
 
 class Launching:
@@ -27,10 +27,12 @@ class Launching:
         self._facts = facts
         self._launcher = launcher
 
-    def plan(self, box: Box, image: Image, group: Cgroup | None) -> Plan:
+    def plan(
+        self, box: Box, image: Image, group: Cgroup | None, setting: Setting | None = None
+    ) -> Plan:
         """The steps that make the box; without a cgroup: for reading only."""
         cgroup = group.plan() if group is not None else EMPTY_CGROUP
-        return build(box, image, self._paths, cgroup, self._facts)
+        return build(box, image, self._paths, cgroup, self._facts, setting)
 
     def describe(self, steps: Plan) -> list[str]:
         """The plan in words, a line for each step."""
@@ -45,13 +47,14 @@ class Launching:
             return 0
         return allocate(taken)
 
-    async def launch(self, steps: Plan, stream: Stream | None) -> Link:
+    async def launch(self, steps: Plan, stream: Stream | None, wires: Wires = NO_WIRES) -> Link:
         """Make the box run; raises StartFailed and its kind, with nothing left behind."""
         if stream is None:
-            return await self._launcher.launch(steps)
+            return await self._launcher.launch(steps, wires=wires)
         return await self._launcher.launch(
-            steps, client_fd=stream.fd, preamble=stream.preamble, owner=True, stdin=stream.stdin
-        )
+            steps, client_fd=stream.fd, preamble=stream.preamble, owner=True, stdin=stream.stdin,
+            wires=wires,
+        )  # fmt: skip
 
     async def reconnect(self, box_id: str) -> Link:
         """The link to a shim that an earlier daemon started; raises NotFound if none lives."""

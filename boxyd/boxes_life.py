@@ -38,7 +38,7 @@ from boxyd.boxes_sweep import empty, remove_group
 from boxyd.boxes_trace import Trace
 from boxyd.cgroup.interface import Driver
 from boxyd.journal import about
-from boxyd.ports import Launches, Link, Plan, Stats, Stream
+from boxyd.ports import Launches, Link, Networks, Plan, Stats, Stream
 from boxyd.state import State
 from boxyd.trees import remove_tree
 
@@ -63,6 +63,7 @@ class Lives:
         launches: Launches,
         cgroups: Driver,
         stats: Stats,
+        networks: Networks,
     ) -> None:
         self._paths = paths
         self._shelf = shelf
@@ -70,6 +71,7 @@ class Lives:
         self._launches = launches
         self._cgroups = cgroups
         self._stats = stats
+        self._networks = networks
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ start
@@ -115,14 +117,17 @@ class Lives:
             undo.callback(setattr, record, "group", None)
             record.group = group
             trace.mark("cgroup")
-            plan = self._launches.plan(sized(box, stream), image, group)
-            remove_tree(folder)  # of a run that ended without a daemon
-            undo.callback(remove_tree, folder)
-            self._state.forget_exit(box.id)
-            trace.mark("plan")
-            link = await self._launches.launch(plan, stream)
-            trace.mark("launch", link.took)
+            async with self._networks.starting(record) as network:
+                trace.mark("network")
+                plan = self._launches.plan(sized(box, stream), image, group, network.setting)
+                remove_tree(folder)  # of a run that ended without a daemon
+                undo.callback(remove_tree, folder)
+                self._state.forget_exit(box.id)
+                trace.mark("plan")
+                link = await self._launches.launch(plan, stream, network.wires)
+                trace.mark("launch", link.took)
             undo.pop_all()
+        record.network = network
         return link
 
     def _running(self, record: Record, link: Link) -> Box:
@@ -130,10 +135,17 @@ class Lives:
         group_notices = record.group.notices if record.group else []
         notices = list(dict.fromkeys([*record.box.notices, *group_notices, *link.notices]))
         record.link = link
+        network, record.network = record.network, None
+        networks, ports = record.box.networks, record.box.ports
+        if network is not None:
+            networks, ports = network.endpoints or networks, network.ports
+            notices = list(dict.fromkeys([*notices, *network.notices]))
         box = self._shelf.change(
             record, "box.started", status=Status.RUNNING, pid=link.pid, shim_pid=link.shim_pid,
-            started=link.started, notices=notices,
+            started=link.started, notices=notices, networks=networks, ports=ports,
         )  # fmt: skip
+        if network is not None:
+            self._networks.started(box, network, link)
         self._follow(record, link)
         return box
 
@@ -175,13 +187,14 @@ class Lives:
         self._stats.remove(record.box.id)
         if link is not None:
             link.close()
+        self._networks.ended(record.box)
         self._sweep(record)
         if info is not None:
             self.note_exit(record, info)
         else:
             self._shelf.change(
                 record, "box.lost", status=Status.LOST, pid=0, shim_pid=0, error=why,
-                finished=time.time(),
+                finished=time.time(), ports=[],
             )  # fmt: skip
         if not record.exited.done():
             record.exited.set_result(info)
@@ -195,7 +208,7 @@ class Lives:
         }  # fmt: skip
         self._shelf.change(
             record, "box.exited", data=data, status=Status.EXITED, pid=0, shim_pid=0,
-            exit=info, finished=info.finished,
+            exit=info, finished=info.finished, ports=[],
         )  # fmt: skip
 
     def _sweep(self, record: Record) -> None:
@@ -378,7 +391,8 @@ class Lives:
 
     def plan(self, record: Record) -> Plan:
         """The steps of the box's next start.  Raises ImageError if its image is unusable."""
-        return self._launches.plan(record.box, image_of(record), None)
+        setting = self._networks.preview(record.box)
+        return self._launches.plan(record.box, image_of(record), None, setting)
 
     # ------------------------------------------------------------------ removal
 
@@ -430,6 +444,7 @@ class Lives:
     def adopt(self, record: Record, link: Link) -> None:
         """Take up a box that an earlier daemon left running."""
         record.link = link
+        self._networks.adopt(record.box)
         self._follow(record, link)
 
     def _heard(self, record: Record, event: dict[str, Any]) -> None:

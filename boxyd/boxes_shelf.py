@@ -22,7 +22,7 @@ from boxy_core.paths import SHORT_ID
 from boxyd.cgroup.interface import Cgroup
 from boxyd.events import Events
 from boxyd.names import new_name
-from boxyd.ports import Link
+from boxyd.ports import Link, Starting
 from boxyd.state import State
 
 REMEMBERED = 1024
@@ -69,8 +69,8 @@ class Execs:
 class Record:
     """A box with what the daemon holds of it while it lives."""
 
-    __slots__ = ("box", "execs", "exited", "group", "image", "link", "lock", "oom_told", "removed",
-                 "sweeping", "task")  # fmt: skip
+    __slots__ = ("box", "execs", "exited", "group", "image", "link", "lock", "network", "oom_told",
+                 "removed", "sweeping", "task")  # fmt: skip
 
     def __init__(self, box: Box, image: Image | None) -> None:
         self.box = box
@@ -80,6 +80,8 @@ class Record:
         """held by whoever takes the box through several steps"""
         self.link: Link | None = None
         self.group: Cgroup | None = None
+        self.network: Starting | None = None
+        """what its start left of the network, until the box is noted as running"""
         self.task: asyncio.Task[None] | None = None
         """waits for the box's end"""
         self.exited: asyncio.Future[ExitInfo | None] = _future()

@@ -20,6 +20,7 @@ from boxy_core.protocol import API
 from boxyd import handlers_boxes as on_boxes
 from boxyd import handlers_glass as glass
 from boxyd import handlers_images as on_images
+from boxyd import handlers_networks as on_networks
 from boxyd import handlers_streams as streams
 from boxyd.handlers_answer import HOUSE, answer
 from boxyd.handlers_glass import told
@@ -65,6 +66,7 @@ def routes() -> list[web.RouteDef]:
         web.get(box + "/history", on_boxes.history),
         web.get(box + "/stats", streams.stats),
         web.get(box + "/logs", streams.logs),
+        *on_networks.routes(),
     ]
 
 
@@ -140,8 +142,9 @@ async def plan_of_spec(request: web.Request) -> web.Response:
     house = request.app[HOUSE]
     spec = await body(request, BoxSpec)
     found = await house.images.ready(spec.image)
-    box = house.boxes.preview(spec, found)
-    return _plan_answer(request, house.launches.plan(box, found, None))
+    box = await house.boxes.preview(spec, found)
+    setting = house.networks.preview(box)
+    return _plan_answer(request, house.launches.plan(box, found, None, setting))
 
 
 async def plan_of_box(request: web.Request) -> web.Response:

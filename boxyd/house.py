@@ -22,12 +22,15 @@ from boxyd.cgroup.interface import Driver
 from boxyd.diary import Diary
 from boxyd.events import Events
 from boxyd.images import Images, Store
+from boxyd.network.networks import Defaults, Networks
 from boxyd.ports import Launches
 from boxyd.state import State
 from boxyd.stats import Sampler
 from boxyd.traffic import Settings, Traffic
 
 log = logging.getLogger("boxyd")
+
+NO_DEFAULTS = Defaults()
 
 
 @dataclass
@@ -44,6 +47,7 @@ class House:
     cgroups: Driver
     sampler: Sampler
     diary: Diary
+    networks: Networks
     features: dict[str, bool] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     """what this host or its boxes lack, a sentence each"""
@@ -55,18 +59,30 @@ class House:
 
 @contextlib.asynccontextmanager
 async def furnish(
-    paths: Paths, store: Store, launches: Launches, cgroups: Driver
+    paths: Paths,
+    store: Store,
+    launches: Launches,
+    cgroups: Driver,
+    defaults: Defaults = NO_DEFAULTS,
+    no_networks: str | None = "they are not wanted here",
 ) -> AsyncIterator[House]:
-    """A house around these neighbours, its boxes taken up; boxes go on when it is closed."""
+    """A house around these neighbours, its boxes taken up; boxes go on when it is closed.
+
+    `no_networks` is why boxes cannot be connected, "" if they can; None: that is found out.
+    """
     events, state = Events(), State(paths)
     shelf = Shelf(state, events)
     images = Images(store, events)
     sampler = Sampler(on_oom=shelf.note_oom)
-    lives = Lives(paths, shelf, state, launches, cgroups, sampler)
-    boxes = Boxes(shelf, state, images, launches, cgroups)
+    networks = Networks(paths, shelf, events, defaults, no_networks)
+    lives = Lives(paths, shelf, state, launches, cgroups, sampler, networks)
+    boxes = Boxes(shelf, state, images, launches, cgroups, networks)
     diary = Diary(paths)
-    house = House(paths, events, images, shelf, boxes, lives, launches, cgroups, sampler, diary)
+    house = House(
+        paths, events, images, shelf, boxes, lives, launches, cgroups, sampler, diary, networks
+    )
     damaged = await Recovery(paths, state, shelf, lives, launches, cgroups).run()
+    await networks.take_up()
     house.notices += [*cgroups.notices, *damaged]
     sampling = asyncio.create_task(sampler.run())
     events.emit("daemon.started", boot=events.boot)
@@ -76,13 +92,16 @@ async def furnish(
         sampling.cancel()
         await asyncio.wait([sampling])
         await lives.close()
+        await networks.close()
         sampler.close()
         cgroups.close()
         await state.close()
 
 
 @contextlib.asynccontextmanager
-async def open_house(paths: Paths, registries: Settings | None = None) -> AsyncIterator[House]:
+async def open_house(
+    paths: Paths, registries: Settings | None = None, defaults: Defaults = NO_DEFAULTS
+) -> AsyncIterator[House]:
     """The house with its real neighbours.  Raises Unsupported if this host cannot run boxes."""
     from boxy_core.errors import Unsupported
     from boxy_core.image.credentials import Credentials
@@ -101,7 +120,8 @@ async def open_house(paths: Paths, registries: Settings | None = None) -> AsyncI
     await launcher.start()
     try:
         launching = Launching(paths, facts, launcher)
-        async with furnish(paths, store, launching, cgroup.detect(parent=paths.cgroup)) as house:
+        driver = cgroup.detect(parent=paths.cgroup)
+        async with furnish(paths, store, launching, driver, defaults, None) as house:
             house.features = dict(facts.features)
             house.notices[:0] = facts.notices
             house.traffic = Traffic(

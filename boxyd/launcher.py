@@ -18,6 +18,7 @@ import msgspec
 
 from boxy_core.errors import Internal, StartFailed
 from boxy_core.paths import Paths
+from boxyd.ports import NO_WIRES, Wires
 from boxyd.runtime import seccomp
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.control import widen
@@ -65,7 +66,7 @@ class Launcher:
 
     async def launch(
         self, plan: dict[str, Any], client_fd: int | None = None, preamble: bytes = b"", *,
-        owner: bool = True, stdin: bool = True, early: bytes = b"",
+        owner: bool = True, stdin: bool = True, early: bytes = b"", wires: Wires = NO_WIRES,
     ) -> ShimLink:  # fmt: skip
         """Make the box that the plan describes and run its command.
 
@@ -84,6 +85,9 @@ class Launcher:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         link = ShimLink(ours, self._paths, plan["id"])
         fds = [theirs.fileno(), *([] if client_fd is None else [client_fd])]
+        fds += [fd for fd in wires if fd >= 0]
+        for name, fd in zip(("network", "netns"), wires, strict=True):
+            how[name] = fd >= 0
         try:
             inline = msgspec.Raw(written) if len(written) <= INLINE else path
             await self._send(msgspec.json.encode({"plan": inline, **how}), fds)

@@ -26,6 +26,8 @@ from boxy_core.errors import BoxyError, Denied
 from boxy_core.paths import Paths, default_paths
 from boxyd import instance, journal
 from boxyd.house import House, open_house
+from boxyd.network.networks import Defaults
+from boxyd.network.ports import LOOPBACK, check_address
 from boxyd.server import Server
 from boxyd.traffic import Settings
 
@@ -40,9 +42,12 @@ def main(argv: list[str] | None = None) -> int:
     journal.set_up(options.log_format, options.log_level)
     try:
         paths = paths_of(options)
+        check_address(options.publish_address)
         require_root()
         registries = Settings.of(options.default_registry, options.insecure_registry, os.environ)
-        return run(paths, options, functools.partial(open_house, registries=registries))
+        defaults = Defaults(options.default_network, options.publish_address)
+        open_ = functools.partial(open_house, registries=registries, defaults=defaults)
+        return run(paths, options, open_)
     except BoxyError as error:
         hint = f"; {error.hint}" if error.hint else ""
         sys.stderr.write(f"boxyd: {journal.printable(error.message + hint)}\n")
@@ -72,6 +77,12 @@ def parse(argv: list[str], env: Mapping[str, str]) -> argparse.Namespace:
         "(BOXY_INSECURE_REGISTRY)")  # fmt: skip
     add("--cgroup", metavar="PATH",
         help="the boxes' cgroup, below each hierarchy (BOXY_CGROUP, boxy)")  # fmt: skip
+    add("--default-network", metavar="NAME", default=env.get("BOXY_DEFAULT_NETWORK") or "none",
+        help="network of boxes that name none: none, host, bridge, another's name, or auto: "
+        "bridge where the machine can, else none (BOXY_DEFAULT_NETWORK)")  # fmt: skip
+    add("--publish-address", metavar="IP",
+        default=env.get("BOXY_PUBLISH_ADDRESS") or LOOPBACK,
+        help="where ports go without an address (BOXY_PUBLISH_ADDRESS, 127.0.0.1)")  # fmt: skip
     add("--log-format", choices=journal.FORMATS, default=env.get("BOXY_LOG_FORMAT", "text"))
     add("--log-level", choices=journal.LEVELS, default=env.get("BOXY_LOG_LEVEL", "info"))
     add("--stop-boxes", action="store_true", default=env.get("BOXY_STOP_BOXES", "") == "1",

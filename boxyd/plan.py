@@ -14,8 +14,10 @@ from typing import Any, NamedTuple, Protocol
 from boxy_core.errors import InvalidRequest
 from boxy_core.models import Box, BoxSpec, Image, Mount
 from boxy_core.paths import SHORT_ID, Paths
+from boxyd import plan_network
 from boxyd.host import HostFacts
 from boxyd.ids import COUNT
+from boxyd.ports import Setting
 from boxyd.runtime import capabilities, seccomp, steps
 
 VERSION = 1
@@ -73,14 +75,23 @@ EMPTY_CGROUP: CgroupPlan = NoCgroup([], [], "", "")
 
 
 def build(
-    box: Box, image: Image, paths: Paths, cgroup: CgroupPlan, host: HostFacts
+    box: Box,
+    image: Image,
+    paths: Paths,
+    cgroup: CgroupPlan,
+    host: HostFacts,
+    setting: Setting | None = None,
 ) -> dict[str, Any]:
-    """The plan of a box.  `box.args` and `box.id_base` are settled; raises InvalidRequest."""
+    """The plan of a box.  `box.args` and `box.id_base` are settled; raises InvalidRequest.
+
+    `setting` is what the network has to say; None: there is none.
+    """
     spec = box.spec
+    setting = setting or _unconnected(box)
     mapped = box.id_base > 0
     folder = paths.box(box.id)
     namespaces = [name for name in host.namespaces if name != "user" or mapped]
-    if spec.network == "host":
+    if not plan_network.owns_network(spec):
         namespaces.remove("net")
     return {
         "version": VERSION,
@@ -104,7 +115,7 @@ def build(
             "oom": cgroup.oom,
         },
         "rlimits": {"core": [0, 0], "nofile": [min(host.nofile, NOFILE_SOFT), host.nofile]},
-        "steps": [step.to_json() for step in _steps(box, image, paths, cgroup, host)],
+        "steps": [step.to_json() for step in _steps(box, image, paths, cgroup, host, setting)],
         "process": {
             "args": list(box.args),
             "env": _environment(box, image),
@@ -133,13 +144,13 @@ def describe(plan: dict[str, Any]) -> list[str]:
 
 
 def _steps(
-    box: Box, image: Image, paths: Paths, cgroup: CgroupPlan, host: HostFacts
+    box: Box, image: Image, paths: Paths, cgroup: CgroupPlan, host: HostFacts, setting: Setting
 ) -> list[steps.Step]:
     return [
         *_filesystems(box, image, paths, cgroup, host),
         *_mounts(box, image),
-        *_files(box, paths),
-        *_confinement(box, host),
+        *_files(box, paths, setting),
+        *_confinement(box, host, setting),
         *_privileges(box, image, paths, host),
     ]
 
@@ -158,7 +169,7 @@ def _filesystems(
             by_path=not host.fd_layers,
         ),
         steps.Proc(),
-        steps.Sysfs(shared=box.spec.network == "host"),
+        plan_network.sysfs(box.spec),
         steps.Dev(),
         steps.Devpts(),
         steps.Tmpfs(target="/dev/shm", size=SHM_SIZE),
@@ -214,29 +225,26 @@ def check_target(target: str) -> None:
         )
 
 
-def _files(box: Box, paths: Paths) -> list[steps.Step]:
-    """/etc/hostname, hosts and resolv.conf, unless the user mounts something of his there."""
-    name = hostname(box)
-    folder = paths.box(box.id) + "/etc/"
+def _unconnected(box: Box) -> Setting:
+    """What a box reads that is on no network."""
     local = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+    return Setting("# This box has no network.\n", f"{local}127.0.1.1\t{hostname(box)}\n")
+
+
+def _files(box: Box, paths: Paths, setting: Setting) -> list[steps.Step]:
+    """/etc/hostname, hosts and resolv.conf, unless the user mounts something of his there."""
+    folder = paths.box(box.id) + "/etc/"
     texts = {
-        "hostname": name + "\n",
-        "hosts": f"{local}127.0.1.1\t{name}\n",
-        "resolv.conf": "# This box has no network.\n",
+        "hostname": hostname(box) + "\n",
+        "hosts": setting.hosts,
+        "resolv.conf": setting.resolv,
     }
     taken = {os.path.normpath("/" + mount.target.lstrip("/")) for mount in box.spec.mounts}
     made: list[steps.Step] = []
     for file, text in texts.items():
         target = "/etc/" + file
-        if target in taken:
-            continue
-        if box.spec.network == "host" and file != "hostname":
-            shown = steps.Bind(
-                source=target, target=target, read_only=True, optional=True, map_ids=False
-            )
-            made.append(shown)
-        else:
-            made.append(steps.File(source=folder + file, target=target, text=text))
+        if target not in taken:
+            made.append(plan_network.file(file, folder, text, setting))
     return made
 
 
@@ -245,18 +253,13 @@ def hostname(box: Box) -> str:
     return box.spec.hostname or box.id[:SHORT_ID]
 
 
-def _confinement(box: Box, host: HostFacts) -> list[steps.Step]:
+def _confinement(box: Box, host: HostFacts, setting: Setting) -> list[steps.Step]:
     """What is done last inside the tree, and the tree becomes the root."""
     spec = box.spec
     made: list[steps.Step] = []
     if spec.tty:
         made.append(steps.Console())
-    if spec.network != "host" and "net" in host.namespaces:
-        values = {
-            "net.ipv4.ip_unprivileged_port_start": "0",
-            "net.ipv4.ping_group_range": "0 65535",
-        }
-        made += [steps.Loopback(), steps.Sysctl(values=values)]
+    made += plan_network.connection(spec, host)
     made += [
         steps.Hostname(name=hostname(box)),
         steps.Mask(paths=MASKED),
@@ -264,7 +267,7 @@ def _confinement(box: Box, host: HostFacts) -> list[steps.Step]:
     ]
     if spec.read_only:
         made.append(steps.ReadonlyRoot())
-    return [*made, steps.Pivot()]
+    return [*made, *plan_network.wait(setting), steps.Pivot()]
 
 
 def _privileges(box: Box, image: Image, paths: Paths, host: HostFacts) -> list[steps.Step]:

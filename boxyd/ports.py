@@ -7,10 +7,15 @@ tested against small fakes which the type checker holds to the same shapes as th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from boxy_core.models import Box, ExitInfo, Image
+from boxy_core.models import Box, BoxSpec, ExitInfo, Image
+from boxy_core.models_network import Endpoint, Published
 from boxyd.cgroup.interface import Cgroup
+
+if TYPE_CHECKING:
+    from boxyd.boxes_shelf import Record
 
 Plan = dict[str, Any]
 """the plain data of a plan, as boxyd.plan builds it"""
@@ -27,6 +32,15 @@ class Stream(NamedTuple):
     rows: int = 0
     cols: int = 0
     """0: unknown"""
+
+
+class Wires(NamedTuple):
+    """Descriptors that a shim needs for the network of its box; -1: none."""
+
+    socket: int = -1
+    """where it sends the network namespace, and its first process waits for the daemon's word"""
+    netns: int = -1
+    """the network namespace to join instead of a new one"""
 
 
 class Link(Protocol):
@@ -64,14 +78,76 @@ class Link(Protocol):
     async def wait_exit(self) -> ExitInfo:
         """The end of the main process; a BoxyError if the shim died without telling."""
 
+    async def hold(self, sockets: Mapping[str, int]) -> None:
+        """Have the shim keep these sockets (fds by name) as long as the box lives."""
+
+    async def let_go(self, names: list[str]) -> None:
+        """Have the shim close sockets that it keeps."""
+
     def close(self) -> None:
         """Forget the shim; it goes on."""
+
+
+NO_WIRES = Wires()
+
+
+class Setting(NamedTuple):
+    """What the plan of a box must know of its network.  Plain, so that plans can be built for
+    reading only."""
+
+    resolv: str = ""
+    hosts: str = ""
+    """the texts; "": the host's own files are shown"""
+    waits_for: tuple[str, ...] = ()
+    """names of the networks that the box is to be connected to"""
+    joins: str = ""
+    """the folder of the box whose network it shares, or "" """
+
+
+class Starting(Protocol):
+    """The network of a box that is being started: boxyd.network.attachment.Attachment."""
+
+    setting: Setting
+    endpoints: list[Endpoint]
+    ports: list[Published]
+    notices: list[str]
+
+    @property
+    def wires(self) -> Wires:
+        """The descriptors that go to the shim with the launch."""
+
+
+class Networks(Protocol):
+    """What the life of boxes asks of boxyd.network.networks.Networks."""
+
+    async def settled(self, spec: BoxSpec) -> tuple[BoxSpec, list[Endpoint], list[str]]:
+        """The spec with its network settled, its connections, notices."""
+
+    def preview(self, box: Box) -> Setting:
+        """The setting for a plan that is only read."""
+
+    def starting(self, record: Record) -> AbstractAsyncContextManager[Starting]:
+        """Around the launch of a box: what it needs of the network, given back if it fails."""
+
+    def started(self, box: Box, network: Starting, link: Link) -> None:
+        """The box is noted as running."""
+
+    def ended(self, box: Box) -> None:
+        """The box is no more."""
+
+    def adopt(self, box: Box) -> None:
+        """A box that an earlier daemon left running."""
+
+    def renamed(self, box: Box) -> None:
+        """The box bears another name."""
 
 
 class Launches(Protocol):
     """Making boxes run and reaching those that do: boxyd.boxes_launch.Launching."""
 
-    def plan(self, box: Box, image: Image, group: Cgroup | None) -> Plan:
+    def plan(
+        self, box: Box, image: Image, group: Cgroup | None, setting: Setting | None = None
+    ) -> Plan:
         """The steps that make the box; without a cgroup: for reading only."""
 
     def describe(self, plan: Plan) -> list[str]:
@@ -80,7 +156,7 @@ class Launches(Protocol):
     def new_id_base(self, userns: str, taken: list[int]) -> int:
         """The first host id of a new box's range, 0 for none."""
 
-    async def launch(self, plan: Plan, stream: Stream | None) -> Link:
+    async def launch(self, plan: Plan, stream: Stream | None, wires: Wires = NO_WIRES) -> Link:
         """Make the box run; raises StartFailed and its kind."""
 
     async def reconnect(self, box_id: str) -> Link:

@@ -16,7 +16,7 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from boxy_core.errors import BoxyError, NotFound, ProtocolError, StartFailed, from_wire
@@ -26,6 +26,8 @@ from boxyd.runtime.control import MAX_PACKET, SUN_PATH, widen
 
 log = logging.getLogger(__name__)
 
+FDS_AT_ONCE = 8
+"""descriptors that a shim takes beside one packet (report.receive)"""
 ANSWER_TIMEOUT = 90.0
 """seconds for an answer of a shim; longer than what it gives a command to start"""
 
@@ -136,6 +138,18 @@ class ShimLink:
         """The sessions that run: session, pid, tty, stdin, count, rows, cols."""
         answer = await self.ask({"op": "sessions"})
         return list(answer["sessions"])
+
+    async def hold(self, sockets: Mapping[str, int]) -> None:
+        """Have the shim keep these sockets (fds by name) as long as the box lives."""
+        names = list(sockets)
+        for first in range(0, len(names), FDS_AT_ONCE):
+            some = names[first : first + FDS_AT_ONCE]
+            await self.ask({"op": "hold", "names": some}, [sockets[name] for name in some])
+
+    async def let_go(self, names: list[str]) -> None:
+        """Have the shim close sockets that it keeps."""
+        if names:
+            await self.ask({"op": "let_go", "names": names})
 
     async def wait_exit(self) -> ExitInfo:
         """How the box ended, once it has.  Raises Lost."""

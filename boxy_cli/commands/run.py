@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from boxy_cli.commands.network_options import NETWORK, network_spec
 from boxy_cli.commands.shared import (
     DETACH_KEYS,
     ENVIRONMENT,
@@ -55,8 +56,7 @@ _COMMON = (
     Option("--security-opt", metavar="OPTION", many=True, help="seccomp=unconfined"),
     Option("--userns", metavar="MODE", choices=("private", "host"),
            help="private: root in the box is nobody outside; host: it is root"),
-    Option("--network", metavar="MODE", choices=("none", "host"), aliases=("--net",),
-           help="none: loopback only; host: the host's network"),
+    *NETWORK,
     Option("--stop-signal", metavar="SIGNAL", kind="signal", help="what boxy stop sends"),
     Option("--stop-timeout", metavar="TIME", parse=seconds,
            help="grace period between stop and kill (10s)"),
@@ -78,7 +78,7 @@ def spec(args: Args) -> dict[str, Any]:
         "tty": args["tty"],
         "stdin": args["interactive"],
         "auto_remove": args["rm"],
-        "network": args["network"],
+        **network_spec(args.values),
         "limits": limits(args.values),
         "mounts": [_mount(text) for text in args["volume"]],
         "read_only": args["read_only"],

@@ -34,6 +34,7 @@ MADE_HERE = ("host", "busybox")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _FILE_NAME = re.compile(r"[^/\0]{1,255}")
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-fA-F]{64})")
+_PORT = re.compile(r"[0-9]{1,5}(/(tcp|udp))?")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.$-]{0,31}(:[A-Za-z0-9_][A-Za-z0-9_.$-]{0,31})?")
 _AT = re.compile(r" - at `\$\.?(.*)`$")
 _DOCS = "docs/reference/image-json.md describes every field"
@@ -66,6 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     user: str = ""
     labels: dict[str, str] = {}
     stop_signal: str = "SIGTERM"
+    ports: list[str] = []
     rootfs: str | RootFs = ""
     mounts: list[Mount] = []
 
@@ -90,6 +92,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """A hash of what a box takes from it (not of where the files come from)."""
         parts: list[object] = [self.env, self.command, self.entry, self.workdir, self.user]
         parts += [self.labels, self.stop_signal, self.mounts]
+        parts += [self.ports] if self.ports else []  # images without keep the id they had
         return hashlib.sha256(msgspec.json.encode(parts, order="deterministic")).digest()
 
 
@@ -280,12 +283,19 @@ def _check(config: Config, base: str) -> None:
     if "\0" in config.description:
         raise ValueError("description: it holds NUL")
     _signal(config.stop_signal)
+    _check_ports(config.ports)
     for mount in config.mounts:
         _check_path("mounts", mount.source)
         _check_path("mounts", mount.target)
         if os.path.normpath(mount.target) == "/":
             raise ValueError("mounts: the target cannot be /")
     _check_origin(config.origin)
+
+
+def _check_ports(ports: list[str]) -> None:
+    for port in ports:
+        if not _PORT.fullmatch(port) or not 1 <= int(port.partition("/")[0]) <= 65535:
+            raise ValueError(f"ports: {_shown(port)} is no port: write it like 80 or 53/udp")
 
 
 def _check_command(field: str, value: str | list[str]) -> None:

@@ -413,6 +413,7 @@ def _built(
         user=config.user,
         labels=config.labels,
         stop_signal=config.stop_signal,
+        ports=config.ports,
         mounts=[*mounts, *config.mounts],
         size=size,
         created=created,

@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 
-from boxyd.runtime import init, report, stage
+from boxyd.runtime import init, netns, report, stage
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.steps import Host, Step, from_json
 
@@ -56,6 +56,24 @@ class Running:
         for fd in {self.pidfd, self.stdin, self.stdout, self.stderr} - {-1}:
             os.close(fd)
         self.host.close()
+
+
+class Wires:
+    """What came with the launch for the box's network: descriptors, -1 for none."""
+
+    __slots__ = ("netns", "socket")
+
+    def __init__(self, request: dict[str, Any], fds: list[int]) -> None:
+        """Take them from the end of `fds`, where the daemon put them."""
+        self.netns = fds.pop() if request.get("netns") else -1
+        self.socket = fds.pop() if request.get("network") else -1
+
+    def lend(self, host: Host) -> None:
+        """They are the box's now, and closed in the shim once it runs."""
+        host.network, host.netns = self.socket, self.netns
+        for fd in (self.socket, self.netns):
+            if fd >= 0:
+                host.keep(fd)
 
 
 class Cgroup:
@@ -131,12 +149,14 @@ def start(
     cgroup: Cgroup,
     steps: Sequence[Step],
     meanwhile: Callable[[Running], None],
+    wires: Wires,
 ) -> Running:
     """Make the box and start its main process.  Raises StartFailed; then nothing is left.
 
     `meanwhile` is called while the new process is busy with the box.
     """
     host = Host(plan["id_map"][0][1] if plan["id_map"] else 0, -1)
+    wires.lend(host)
     running = Running(plan["terminal"])
     running.host = host
     began = time.monotonic()
@@ -150,9 +170,12 @@ def start(
         tasks = cgroup.open_tasks()
         host.kept += tasks
         birth = init.Birth(theirs, steps, lent, tasks)
-        moved = _clone(plan, cgroup, running, birth, ours)
+        with netns.entered(host.netns):
+            moved = _clone(plan, cgroup, running, birth, ours)
         theirs.close()
         _admit(plan, cgroup, running, moved, host.notices)
+        if host.network >= 0:
+            netns.tell(host.network, running.pid)
         ours.settimeout(report.TIMEOUT)
         ours.send(b"go")
         admitted = time.monotonic()

@@ -20,6 +20,7 @@ import time
 from boxy_core.errors import BoxyError, Conflict, InvalidRequest, NotFound
 from boxyd.runtime import birth, control, frames, report, stage
 from boxyd.runtime import syscalls as sys_
+from boxyd.runtime.held import Held
 from boxyd.runtime.join import Joining
 from boxyd.runtime.log import Log
 from boxyd.runtime.notes import complain, remove, start_time, trace, write_file
@@ -62,17 +63,18 @@ class Shim:
         self._log = Log(self._box + "/log", plan["log_limit"], plan["log_keep"])
         self._oom_before = 0
         self._execs = 0
+        self._held = Held()
         self._deadline: float | None = None
 
     # -------------------------------------------------------------- the beginning
 
-    def start(self) -> Running:
+    def start(self, wires: birth.Wires) -> Running:
         """Make the box and its main session.  Raises StartFailed, and nothing is left."""
         self._steps = birth.steps_of(self.plan)
         self._oom_before = self._cgroup.oom_kills()
         remove(self._box + "/exit.json")
         try:
-            running = birth.start(self.plan, self._cgroup, self._steps, self._announce)
+            running = birth.start(self.plan, self._cgroup, self._steps, self._announce, wires)
         except BaseException:
             self._conceal()
             raise
@@ -250,6 +252,14 @@ class Shim:
     def _op_sessions(self, _: Link, __: dict[str, Any], ___: list[int]) -> dict[str, Any]:
         return {"sessions": [session.facts() for session in self._sessions.values()]}
 
+    def _op_hold(self, _: Link, request: dict[str, Any], fds: list[int]) -> dict[str, Any]:
+        self._held.hold(list(request["names"]), fds)
+        return {}
+
+    def _op_let_go(self, _: Link, request: dict[str, Any], __: list[int]) -> dict[str, Any]:
+        self._held.let_go(list(request["names"]))
+        return {"held": self._held.names()}
+
     # -------------------------------------------------------------- changes and ends
 
     def _tell(self, event: dict[str, Any]) -> None:
@@ -318,6 +328,8 @@ _OPS = {
     "signal": Shim._op_signal,  # noqa: SLF001
     "resize": Shim._op_resize,  # noqa: SLF001
     "sessions": Shim._op_sessions,  # noqa: SLF001
+    "hold": Shim._op_hold,  # noqa: SLF001
+    "let_go": Shim._op_let_go,  # noqa: SLF001
 }
 
 
@@ -351,8 +363,9 @@ def _live(
     zygote: int,
 ) -> int:
     shim = Shim(plan)
+    wires = birth.Wires(request, client)
     try:
-        shim.start()
+        shim.start(wires)
     except BoxyError as error:
         link.send(json.dumps({"error": error.to_wire()}).encode())
         return 1

@@ -104,8 +104,8 @@ def test_the_table_of_states_is_the_one_that_is_enforced() -> None:
 def test_every_event_that_is_told_is_in_the_table_and_no_other() -> None:
     documented = {row[0].strip("`") for row in rows(page("events.md"), "## The order")}
     told: set[str] = set()
-    for path in sorted(Path(REPOSITORY, "boxyd").glob("*.py")):
-        told |= set(re.findall(r'"((?:box|image|daemon)\.\w+)"', path.read_text()))
+    for path in sorted(Path(REPOSITORY, "boxyd").rglob("*.py")):
+        told |= set(re.findall(r'"((?:box|image|daemon|network)\.\w+)"', path.read_text()))
     assert documented == told - {"box.json", "image.json"}
 
 

@@ -106,11 +106,12 @@ async def test_every_request_on_an_unknown_box_is_not_found_with_a_next_step(
     served: Served,
 ) -> None:
     for route in routes():
-        if "{ref}" not in route.path:
+        if "/boxes/{ref}" not in route.path:
             continue
         path = route.path.removeprefix("/boxy/v1").format(ref="nobody")
         body: object = {"command": ["x"]} if path.endswith("exec") else None
         body = {"pids": 1} if path.endswith("update") else body
+        body = {"add": []} if path.endswith("ports") else body
         query = "?name=x" if path.endswith("rename") else ""
         upgrade = {"Upgrade": "boxy-stream"} if path.endswith("attach") else {}
         reply = await served.ask(route.method, path + query, body, **upgrade)

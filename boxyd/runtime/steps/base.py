@@ -45,6 +45,10 @@ class Host:
         self.notices: list[str] = []
         self.kept: list[int] = []
         self.root = -1
+        self.network = -1
+        """a socket: the daemon connects the box, and says so there (-1: nothing to wait for)"""
+        self.netns = -1
+        """the network namespace to join instead of a new one (-1: none)"""
 
     def keep(self, fd: int) -> int:
         """`fd`, which is closed in the shim once the box runs with its own copy."""

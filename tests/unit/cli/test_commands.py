@@ -293,9 +293,11 @@ def test_stats_join_names_to_samples(daemon: MakeDaemon, boxy: Boxy) -> None:
         (["start", ""], {"old"}),
         (["rm", ""], {"web", "old"}),
         (["run", "-it", "al"], {"alpine"}),
-        (["run", "--rm", "--net"], {"--network"}),
-        (["run", "--network", ""], {"none", "host"}),
+        (["run", "--rm", "--net"], {"--network", "--network-alias"}),
+        (["run", "--network", ""], {"none", "host", "app"}),
         (["run", "--network=h"], {"--network=host"}),
+        (["network", "c"], {"create", "connect"}),
+        (["network", "rm", ""], {"app"}),
         (["run", "-m", "1g", "al"], {"alpine"}),
         (["run", "alpine", "--r"], set()),
         (["kill", "-s", "SIGT"], {"SIGTERM"}),
@@ -309,7 +311,8 @@ def test_stats_join_names_to_samples(daemon: MakeDaemon, boxy: Boxy) -> None:
 def test_the_tab_key(daemon: MakeDaemon, boxy: Boxy, words: list[str], expected: set[str]) -> None:
     old = BOX | {"name": "old", "status": "exited"}
     evil = BOX | {"name": "e\x1b[2J"}
-    fake = daemon({"GET /boxes": [BOX, old, evil], "GET /images": [{"name": "alpine"}]})
+    fake = daemon({"GET /boxes": [BOX, old, evil], "GET /images": [{"name": "alpine"}],
+                   "GET /networks": [{"name": "app", "subnet": "10.64.0.0/24"}]})  # fmt: skip
     done = boxy(fake, "__complete", *words)
     assert {line.partition("\t")[0] for line in done.stdout.splitlines()} == expected
 

@@ -8,15 +8,18 @@ from typing import Any
 import msgspec
 import pytest
 
-from boxy_core import models
+from boxy_core import models, models_network
 from boxy_core.errors import InvalidRequest
 from boxy_core.models import ALIVE, TRANSITIONS, Model, Status
 
 MODELS = sorted(
-    (cls for cls in vars(models).values() if isinstance(cls, type) and issubclass(cls, Model)),
+    (
+        cls
+        for cls in {**vars(models), **vars(models_network)}.values()
+        if isinstance(cls, type) and issubclass(cls, msgspec.Struct) and cls.__struct_fields__
+    ),
     key=lambda cls: cls.__name__,
 )
-MODELS.remove(Model)
 
 
 def sample(kind: Any, depth: int = 0) -> Any:
@@ -28,7 +31,7 @@ def sample(kind: Any, depth: int = 0) -> Any:
         return {"key": sample(args[1], depth + 1)}
     if args:  # X | None
         return sample(args[0], depth)
-    if isinstance(kind, type) and issubclass(kind, Model):
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         hints = typing.get_type_hints(kind)
         return kind(
             **{name: sample(hint, depth + 1) for name, hint in hints.items() if name[0] != "_"}
@@ -38,7 +41,9 @@ def sample(kind: Any, depth: int = 0) -> Any:
 
 
 def test_there_are_models_to_test() -> None:
-    assert {"Box", "BoxSpec", "Event", "ExitInfo", "Image", "Stats"} <= {m.__name__ for m in MODELS}
+    assert {"Box", "BoxSpec", "Event", "ExitInfo", "Image", "Network", "Stats"} <= {
+        m.__name__ for m in MODELS
+    }
 
 
 @pytest.mark.parametrize("cls", MODELS, ids=lambda cls: cls.__name__)

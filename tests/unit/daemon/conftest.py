@@ -30,12 +30,16 @@ class World:
         self.outside = FakeWorld(self.paths.boxes)
         self.launches = FakeLaunches(self.outside)
         self.driver = FakeDriver(self.outside)
+        self.no_networks = ""
+        """there can be networks, as long as no box on one is started"""
         self.house: House
 
     @contextlib.asynccontextmanager
     async def daemon(self) -> AsyncIterator[House]:
         """A daemon's life; boxes and disk go on after it."""
-        async with furnish(self.paths, self.store, self.launches, self.driver) as house:
+        async with furnish(
+            self.paths, self.store, self.launches, self.driver, no_networks=self.no_networks
+        ) as house:
             self.house = house
             yield house
 

@@ -17,7 +17,7 @@ from boxy_core.models import Box, ExitInfo, Image, Limits
 from boxyd.cgroup.interface import Cgroup, CgroupFile, CgroupMount, CgroupPlan
 from boxyd.cgroup.reader import Files, Reader
 from boxyd.images import Progress
-from boxyd.ports import Link, Plan, Stream
+from boxyd.ports import NO_WIRES, Link, Plan, Setting, Stream, Wires
 
 
 class FakeStore:
@@ -205,6 +205,12 @@ class FakeLink:
         if number not in self.shim.ignores and number in (2, 9, 15):
             self.shim.end(128 + number, number)
 
+    async def hold(self, sockets: Mapping[str, int]) -> None:
+        self.held = [*getattr(self, "held", []), *sockets]
+
+    async def let_go(self, names: list[str]) -> None:
+        self.held = [name for name in getattr(self, "held", []) if name not in names]
+
     async def sessions(self) -> list[dict[str, Any]]:
         return [{"session": "main", "pid": self.pid, "tty": False, "stdin": False, "count": 0}]
 
@@ -255,7 +261,9 @@ class FakeLaunches:
         self.world = world
         self.gate: asyncio.Event | None = None
 
-    def plan(self, box: Box, image: Image, group: Cgroup | None) -> Plan:
+    def plan(
+        self, box: Box, image: Image, group: Cgroup | None, setting: Setting | None = None
+    ) -> Plan:
         return {"version": 1, "id": box.id, "args": box.args, "rows": box.spec.rows}
 
     def describe(self, plan: Plan) -> list[str]:
@@ -264,7 +272,7 @@ class FakeLaunches:
     def new_id_base(self, userns: str, taken: list[int]) -> int:
         return 0 if userns == "host" else max(taken, default=65536) + 65536
 
-    async def launch(self, plan: Plan, stream: Stream | None) -> Link:
+    async def launch(self, plan: Plan, stream: Stream | None, wires: Wires = NO_WIRES) -> Link:
         if self.gate is not None:
             await self.gate.wait()
         await asyncio.sleep(0)

@@ -20,7 +20,7 @@ IMAGE = Image(name="i", id="", source="", cmd=["sh", "-l"], entrypoint=[])
     [
         {"image": ""},
         {"name": "a b"},
-        {"network": "bridge"},
+        {"userns": "bridge"},
         {"seccomp": "off"},
         {"userns": "x"},
         {"hostname": "-a"},

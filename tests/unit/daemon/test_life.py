@@ -165,7 +165,9 @@ async def test_the_timing_of_a_start_is_kept(world: World) -> None:
     record = await world.running()
     await asyncio.sleep(0)  # it is written when the answer is on its way
     trace = json.loads(Path(world.paths.box(record.box.id), "trace.json").read_text())
-    assert [step["step"] for step in trace["steps"]] == ["cgroup", "plan", "launch", "noted"]
+    assert [step["step"] for step in trace["steps"]] == [
+        "cgroup", "network", "plan", "launch", "noted",
+    ]  # fmt: skip
     assert trace["total_ms"] >= max(step["ms"] for step in trace["steps"])
 
 

@@ -12,6 +12,7 @@ from boxy_core.models import Box, BoxSpec, Image, Mount
 from boxy_core.paths import Paths
 from boxyd import plan
 from boxyd.host import HostFacts
+from boxyd.ports import Setting
 from boxyd.runtime import steps
 
 PATHS = Paths("/var/lib/boxy", "/run/boxy", "/run/boxy/boxyd.sock", (), "boxy")
@@ -42,11 +43,11 @@ UNIFIED = Cgroup([], ["/sys/fs/cgroup/boxy/0123456789ab/cgroup.procs"],
 
 def build(
     cgroup: Any = HYBRID, host: HostFacts = HOST, image: Image = IMAGE, base: int = 1 << 30,
-    **spec: Any,
+    setting: Setting | None = None, **spec: Any,
 ) -> dict[str, Any]:  # fmt: skip
     box = Box(id=ID, name="web", image="alpine", args=["sh", "-c", "true"], id_base=base,
               layers=image.layers, spec=BoxSpec(image="alpine", **spec))  # fmt: skip
-    return plan.build(box, image, PATHS, cgroup, host)
+    return plan.build(box, image, PATHS, cgroup, host, setting)
 
 
 def names(made: dict[str, Any]) -> list[str]:
@@ -111,8 +112,28 @@ def test_the_hosts_users() -> None:
     assert "seccomp" in names(made)
 
 
+def test_a_box_on_a_network_waits_for_it_last_and_reads_its_files() -> None:
+    setting = Setting("nameserver 10.0.0.1\n", "10.0.0.2\tweb\n", ("app",))
+    made = build(setting=setting, network="app")
+    assert names(made)[names(made).index("pivot") - 1] == "network"
+    assert step(made, "network")["networks"] == ["app"]
+    texts = {s["target"]: s["text"] for s in made["steps"] if s["do"] == "file"}
+    assert texts["/etc/resolv.conf"] == setting.resolv
+    assert texts["/etc/hosts"] == setting.hosts
+    assert "network" not in names(build(network="none"))
+
+
+def test_another_boxs_network_is_joined_with_its_files_and_its_sys() -> None:
+    made = build(setting=Setting(joins="/r/boxes/other"), network="box:other")
+    assert "net" not in made["namespaces"]
+    assert {"loopback", "sysctl", "sysfs"}.isdisjoint(names(made))
+    assert "joined_sysfs" in names(made)
+    binds = {s["source"]: s["target"] for s in made["steps"] if s["do"] == "bind"}
+    assert binds["/r/boxes/other/etc/hosts"] == "/etc/hosts"
+
+
 def test_the_hosts_network() -> None:
-    made = build(network="host")
+    made = build(network="host", setting=Setting())
     assert "net" not in made["namespaces"]
     assert "loopback" not in names(made)
     assert "sysctl" not in names(made)

@@ -28,6 +28,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "readonly": {"paths": ["/proc/sys"]},
     "hostname": {"name": "box"},
     "loopback": {},
+    "network": {"networks": ["bridge", "app"]},
+    "joined_sysfs": {},
     "sysctl": {"values": {"net.ipv4.ping_group_range": "0 1"}},
     "keyring": {},
     "capabilities": {"keep": ["chown"]},

@@ -1,0 +1,766 @@
+"""The networks of one daemon, and the boxes on them: the face of this package.
+
+Boxes come and go by `prepare`, `started`, `ended`; people change what they have by `connect`,
+`disconnect` and `publish`, also while they live.
+
+Constraint: of what is on the host, `Fabric` alone makes and removes; of a box, `Shelf.change`
+alone writes; this module decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Iterable
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
+
+from boxy_core.errors import (
+    BoxyError,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    StartFailed,
+    Unsupported,
+)
+from boxy_core.models import Box, BoxSpec
+from boxy_core.models_network import (
+    Endpoint,
+    Network,
+    NetworkBox,
+    NetworkSpec,
+    Port,
+    Published,
+)
+from boxy_core.paths import Paths
+from boxyd.boxes_shelf import Record, Shelf
+from boxyd.events import Events
+from boxyd.network import ability, addresses, bridge, files, ports, wishes
+from boxyd.network.attachment import Attachment
+from boxyd.network.bridge import Plug
+from boxyd.network.fabric import Fabric, in_use, unsupported
+from boxyd.network.live import Live, names_of
+from boxyd.network.registry import DEFAULT, SHARED, Registry
+from boxyd.network.store import NetworkStore
+from boxyd.ports import Link, Setting, Starting
+
+AUTO = "auto"
+"""as a default network: `bridge` where the machine can, else `none` with a notice"""
+
+log = logging.getLogger("boxyd.network")
+
+
+class Defaults(NamedTuple):
+    """What the daemon's options say."""
+
+    network: str = "none"
+    address: str = ports.LOOPBACK
+    """where ports are published unless an address is given"""
+
+
+class Networks:
+    """See the module."""
+
+    def __init__(
+        self, paths: Paths, shelf: Shelf, events: Events, defaults: Defaults, problem: str | None
+    ) -> None:
+        self._paths = paths
+        self._shelf = shelf
+        self._events = events
+        self.defaults = defaults
+        self.instance = addresses.instance_of(paths.root)
+        self.registry = Registry(NetworkStore(paths), self.instance)
+        self.fabric = Fabric(
+            paths, self.instance, lambda: self.registry, self._dns_of, self._restored
+        )
+        self._problem = problem
+        self._probing: asyncio.Task[str] | None = None
+        self._links = 0
+
+    async def problem(self) -> str:
+        """Why there can be no bridge networks here; "" if there can."""
+        if self._problem is None:
+            if self._probing is None:
+                self._probing = asyncio.create_task(ability.problem())
+            self._problem = await asyncio.shield(self._probing)
+        return self._problem
+
+    async def _require(self) -> None:
+        """Raises Unsupported where boxes cannot be connected."""
+        if problem := await self.problem():
+            raise unsupported(problem)
+
+    # ------------------------------------------------------------------ networks
+
+    async def create(self, spec: NetworkSpec) -> Network:
+        """A new network.  Raises InvalidRequest, Conflict, Unsupported."""
+        await self._require()
+        live = await self.registry.add(spec, self.fabric.worker)
+        self._tell("network.created", live.network)
+        return self.describe(live)
+
+    def all(self) -> list[Network]:
+        """Every network, by name."""
+        return sorted(map(self.describe, self.registry), key=lambda network: network.name)
+
+    def describe(self, live: Live) -> Network:
+        """The network with who is on it, as answers show it."""
+        boxes = [
+            _network_box(record, endpoint)
+            for record in self._shelf
+            for endpoint in record.box.networks
+            if endpoint.network == live.network.name
+        ]
+        dns = f"{live.network.gateway}:{live.dns_port}" if live.responder is not None else ""
+        return msgspec.structs.replace(
+            live.network, up=live.up, dns=dns, boxes=boxes, notices=list(live.notices)
+        )
+
+    async def remove(self, ref: str) -> None:
+        """Remove a network that no box is on.  Raises NotFound, Conflict."""
+        live = self.registry.find(ref)
+        name = live.network.name
+        users = [r.box.name for r in self._shelf if _on(r.box, name)]
+        if users or live.holders:
+            raise in_use(live.network, users or ["a box that is being started"])
+        await self.fabric.down_now(live)
+        if live.holders:
+            raise in_use(live.network, ["a box that is being started"])
+        self.registry.drop(live)
+        self._tell("network.removed", live.network)
+
+    async def prune(self) -> list[str]:
+        """Remove every network that no box is on; their names."""
+        removed = []
+        for live in self.registry:
+            if live.network.name == DEFAULT:
+                continue
+            with contextlib.suppress(Conflict, NotFound):
+                await self.remove(live.network.id)
+                removed.append(live.network.name)
+        return removed
+
+    def _tell(self, kind: str, network: Network) -> None:
+        self._events.emit(kind, network=network.name, network_id=network.id)
+
+    def _restored(self) -> None:
+        self._events.emit("network.restored", table=self.fabric.firewall.name)
+
+    # ------------------------------------------------------------------ what a new box gets
+
+    async def settled(self, spec: BoxSpec) -> tuple[BoxSpec, list[Endpoint], list[str]]:
+        """The spec with its network settled, its connections, notices.
+
+        Raises InvalidRequest, NotFound, Unsupported.
+        """
+        notices: list[str] = []
+        asked = spec.network
+        if asked in ("", "default"):
+            name, notices = await self._default(spec)
+            spec = wishes.with_network(spec, name)
+        wishes.check(spec)
+        if spec.network.startswith(SHARED):
+            other = self._shelf.find(spec.network.removeprefix(SHARED)).box
+            if not wishes.is_bridged(other.spec.network) and other.spec.network != "none":
+                raise InvalidRequest(
+                    f"box {other.name} has no network of its own ({other.spec.network})",
+                    hint=f"--network {other.spec.network} gives the same",
+                )
+            return wishes.with_network(spec, SHARED + other.id), [], notices
+        if not wishes.is_bridged(spec.network):
+            if spec.network == "host" and (spec.ports or spec.publish_all):
+                notices.append("its ports are the host's own: publishing them has no effect")
+            return spec, [], notices
+        await self._require()
+        live = await self._network(spec.network)
+        if spec.ip6 and not live.network.subnet6:
+            raise InvalidRequest(
+                f"network {live.network.name} has no IPv6",
+                hint="make one that has: boxy network create --ipv6 NAME",
+            )
+        spec = wishes.with_network(spec, live.network.name)
+        for address in {self._address(port) for port in spec.ports}:
+            if ":" in address and not live.network.subnet6:
+                raise InvalidRequest(
+                    f"ports cannot be published on {address}: network {live.network.name} has "
+                    "no IPv6",
+                    hint="make one that has: boxy network create --ipv6 NAME",
+                )
+        return spec, [wishes.endpoint(spec)], notices
+
+    async def _default(self, spec: BoxSpec) -> tuple[str, list[str]]:
+        if self.defaults.network != AUTO:
+            return self.defaults.network, []
+        problem = await self.problem()
+        if not problem:
+            return DEFAULT, []
+        if spec.ports or spec.publish_all:
+            raise unsupported(problem)
+        return "none", [f"it has no network: {problem}"]
+
+    async def _network(self, name: str) -> Live:
+        """The network; the default one is made when it is first needed."""
+        if name == DEFAULT and self.registry.get(DEFAULT) is None:
+            with contextlib.suppress(Conflict):  # somebody else made it meanwhile
+                live = await self.registry.add(NetworkSpec(name=DEFAULT), self.fabric.worker)
+                self._tell("network.created", live.network)
+        return self.registry.find(name)
+
+    def _address(self, port: Port) -> str:
+        return port.address or self.defaults.address
+
+    # ------------------------------------------------------------------ a start
+
+    async def prepare(self, record: Record) -> Attachment:
+        """Everything that a start of this box needs of the network.
+
+        Raises Conflict (a port or an address is taken), NotFound (the network is gone),
+        Unsupported; then nothing is left of it.
+        """
+        box = record.box
+        if box.spec.network.startswith(SHARED):
+            return self._joining(box)
+        if not box.networks:
+            return Attachment(self._setting(box, [], []))
+        await self._require()
+        with contextlib.ExitStack() as undo:
+            lives, endpoints = [], []
+            for number, endpoint in enumerate(box.networks):
+                live = await self._ready(endpoint.network)
+                made = self._take(box, live, endpoint, number)
+                undo.callback(self._give_back, live, box.id)
+                lives.append(live)
+                endpoints.append(made)
+            published, held = self._hold(record, endpoints)
+            for sock in held.values():
+                undo.callback(sock.close)
+            if published:
+                self.fabric.ports[box.id] = published
+            undo.callback(self._unpublish, box.id)
+            attachment = Attachment(
+                self._setting(box, lives, endpoints),
+                partial(self._connect_all, box, lives, endpoints),
+                endpoints=endpoints,
+                ports=published,
+                notices=[notice for live in lives for notice in live.notices],
+            )
+            attachment.held = held
+            attachment.undo = undo.pop_all()
+        return attachment
+
+    async def _ready(self, name: str) -> Live:
+        """The network, up.  One whose subnet the host has come to use is given another."""
+        live = await self._network(name)
+        try:
+            await self.fabric.bring_up(live)
+        except Conflict as error:
+            if not live.network.chosen or live.holders:
+                raise
+            log.warning("%s; another subnet is chosen", error)
+            await self.registry.move(live, self.fabric.worker)
+            await self.fabric.bring_up(live)
+        return live
+
+    def _take(self, box: Box, live: Live, endpoint: Endpoint, number: int) -> Endpoint:
+        """The connection with its addresses, and the names of both its ends."""
+        taken = live.take(box.id, endpoint)
+        mac = addresses.parse_mac(endpoint.mac) if endpoint.mac else addresses.mac_for(taken[0])
+        network, self._links = live.network, self._links + 1
+        texts = [f"{a}/{pool.subnet.prefixlen}" for a, pool in zip(taken, live.pools, strict=True)]
+        return msgspec.structs.replace(
+            endpoint,
+            address=texts[0],
+            address6=texts[1] if len(texts) > 1 else "",
+            gateway="" if network.internal else network.gateway,
+            gateway6="" if network.internal else network.gateway6,
+            mac_address=addresses.show_mac(mac),
+            interface=f"{bridge.INNER_PREFIX}{number}",
+            host_interface=bridge.link_name(self.instance, int(box.id[:7], 16) + self._links),
+        )
+
+    def _give_back(self, live: Live, box_id: str) -> None:
+        live.leave(box_id)
+        self.fabric.left(live)
+        self.fabric.names_changed(live)
+
+    def _unpublish(self, box_id: str) -> None:
+        if self.fabric.ports.pop(box_id, None):
+            self.fabric.spawn(self.fabric.refresh())
+
+    async def _connect_all(
+        self, box: Box, lives: list[Live], endpoints: list[Endpoint], netns: int
+    ) -> None:
+        """Called with the box's network namespace, while the box is being made."""
+        if box.id in self.fabric.ports:
+            await self.fabric.refresh()
+        for number, (live, endpoint) in enumerate(zip(lives, endpoints, strict=True)):
+            await self._plug(netns, live, endpoint, number)
+            live.join(box, endpoint)
+            self.fabric.names_changed(live)
+
+    async def _plug(self, netns: int, live: Live, endpoint: Endpoint, number: int) -> None:
+        await self.fabric.worker.run(bridge.connect, netns, _plug(live, endpoint, number))
+
+    def _joining(self, box: Box) -> Attachment:
+        """The network of another box, which must live."""
+        ref = box.spec.network.removeprefix(SHARED)
+        try:
+            other = self._shelf.find(ref)
+        except NotFound:
+            raise Conflict(
+                f"box {box.name} shares the network of box {ref[:12]}, which is removed",
+                hint=f"make it anew: boxy rm {box.name}",
+            ) from None
+        if not other.alive or not other.box.pid:
+            raise Conflict(
+                f"box {box.name} shares the network of box {other.box.name}, which is not running",
+                hint=f"start that one first: boxy start {other.box.name}",
+            )
+        netns = os.open(f"/proc/{other.box.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        folder = self._paths.box(other.box.id)
+        return Attachment(Setting(joins=folder), netns=netns)
+
+    # ------------------------------------------------------------------ what the box reads
+
+    def preview(self, box: Box) -> Setting:
+        """The setting for a plan that is only read."""
+        if box.spec.network.startswith(SHARED):
+            return Setting(joins=self._paths.box(box.spec.network.removeprefix(SHARED)))
+        found = [self.registry.get(endpoint.network) for endpoint in box.networks]
+        return self._setting(box, [live for live in found if live is not None], box.networks)
+
+    def _setting(self, box: Box, lives: list[Live], endpoints: Iterable[Endpoint]) -> Setting:
+        spec = box.spec
+        names = tuple(endpoint.network for endpoint in endpoints)
+        if spec.network == "host":
+            return self._host_setting(spec)
+        return Setting(self._resolv(spec, lives), self._hosts(box, lives, endpoints), names)
+
+    def _host_setting(self, spec: BoxSpec) -> Setting:
+        own = self.fabric.resolvers.refresh()
+        resolv = hosts = ""
+        if spec.dns or spec.dns_search or spec.dns_options:
+            resolv = files.resolv_conf(
+                spec.dns or own.servers, spec.dns_search or own.search, spec.dns_options
+            )
+        if spec.add_hosts:
+            hosts = files.hosts({}, _extra(spec, ports.LOOPBACK), "")
+        return Setting(resolv, hosts)
+
+    def _resolv(self, spec: BoxSpec, lives: list[Live]) -> str:
+        own = self.fabric.resolvers.refresh()
+        servers = [live.network.gateway for live in lives if live.responder is not None]
+        if not servers:
+            reached = [s for s in own.servers if not s.startswith("127.") and s != "::1"]
+            servers = spec.dns or (reached if lives else [])
+        search = spec.dns_search or (own.search if lives else [])
+        return files.resolv_conf(servers[:3], [] if search == ["."] else search, spec.dns_options)
+
+    def _hosts(self, box: Box, lives: list[Live], endpoints: Iterable[Endpoint]) -> str:
+        from boxyd.plan import hostname
+
+        name = hostname(box)
+        own: dict[str, list[str]] = {}
+        for endpoint in endpoints:
+            for text in filter(None, (endpoint.address, endpoint.address6)):
+                own[text.partition("/")[0]] = [name, *(n for n in (box.name,) if n != name)]
+        gateway = lives[0].network.gateway if lives else ports.LOOPBACK
+        others = files.block(self.fabric.others(box.id)) if lives else ""
+        return files.hosts(own or {"127.0.1.1": [name]}, _extra(box.spec, gateway), others)
+
+    def _dns_of(self, box_id: str) -> list[str]:
+        """The resolvers that were asked for with a box."""
+        if not box_id:
+            return []
+        try:
+            return self._shelf.find(box_id).box.spec.dns
+        except NotFound:
+            return []
+
+    # ------------------------------------------------------------------ ports
+
+    def _hold(
+        self, record: Record, endpoints: list[Endpoint]
+    ) -> tuple[list[Published], dict[str, socket.socket]]:
+        return self._open(record, wishes.wanted_ports(record.box.spec, record.image), endpoints)
+
+    def _open(
+        self, record: Record, wanted: Iterable[Port], endpoints: list[Endpoint]
+    ) -> tuple[list[Published], dict[str, socket.socket]]:
+        """Take ports of the host: as they will be published, and the sockets that hold them."""
+        published: list[Published] = []
+        held: dict[str, socket.socket] = {}
+        with contextlib.ExitStack() as undo:
+            for port in wanted:
+                address = self._address(port)
+                to = _target(endpoints, ":" in address)
+                others = [*self._all_published(), *((record.box.name, one) for one in published)]
+                sock = ports.hold(port, address, others)
+                undo.callback(sock.close)
+                one = Published(
+                    box=port.box, host=sock.getsockname()[1], address=address,
+                    protocol=port.protocol, to=to,
+                )  # fmt: skip
+                published.append(one)
+                held[held_name(one)] = sock
+            undo.pop_all()
+        return published, held
+
+    def _all_published(self) -> list[tuple[str, Published]]:
+        return [
+            (self._name_of(box_id), port)
+            for box_id, found in self.fabric.ports.items()
+            for port in found
+        ]
+
+    def _name_of(self, box_id: str) -> str:
+        try:
+            return self._shelf.find(box_id).box.name
+        except NotFound:
+            return box_id[:12]
+
+    async def publish(self, record: Record, add: list[Port], remove: list[Port]) -> Box:
+        """Open and close ports of a box, now if it lives, and for its next starts.
+
+        Raises InvalidRequest, NotFound (a port to close is not there), Conflict.
+        """
+        ports.check(add)
+        async with record.lock:
+            box = record.box
+            if not box.networks:
+                raise InvalidRequest(
+                    f"box {box.name} is on no network (--network {box.spec.network})",
+                    hint=f"connect it first: boxy network connect {DEFAULT} {box.name}",
+                )
+            kept = _without(box, remove, self.defaults.address)
+            wanted = [*kept, *add]
+            ports.check(wanted)
+            live = record.alive and record.link is not None
+            now, gone = list(box.ports), []
+            if live:
+                gone = [one for one in now if any(_meant(one, ref) for ref in remove)]
+                opened, held = self._open(record, add, box.networks)
+                try:
+                    now = [one for one in now if one not in gone] + opened
+                    before = self.fabric.ports.get(box.id, [])
+                    self.fabric.ports[box.id] = now
+                    try:
+                        await self.fabric.refresh()
+                    except BaseException:
+                        self.fabric.ports[box.id] = before
+                        raise
+                    assert record.link is not None
+                    await record.link.hold({n: s.fileno() for n, s in held.items()})
+                    await record.link.let_go([held_name(one) for one in gone])
+                finally:
+                    for sock in held.values():
+                        sock.close()
+            spec = msgspec.structs.replace(box.spec, ports=wanted)
+            return self._shelf.change(
+                record, "box.updated", data={"ports": [shown(one) for one in now]},
+                spec=spec, ports=now,
+            )  # fmt: skip
+
+    # ------------------------------------------------------------------ connect and disconnect
+
+    async def connect(self, record: Record, ref: str, wish: Endpoint) -> Box:
+        """Connect a box to one more network, now if it lives.
+
+        Raises NotFound, Conflict (it is on it already), InvalidRequest, Unsupported.
+        """
+        await self._require()
+        live = await self._network(ref)
+        name = live.network.name
+        for alias in wish.aliases:
+            wishes.check_alias(alias)
+        if wish.mac:
+            addresses.parse_mac(wish.mac)
+        async with record.lock:
+            box = record.box
+            if box.spec.network == "host" or box.spec.network.startswith(SHARED):
+                raise InvalidRequest(
+                    f"box {box.name} has no network of its own (--network {box.spec.network})",
+                    hint="make it with --network none, or on a network",
+                )
+            if _on(box, name):
+                raise Conflict(f"box {box.name} is on network {name} already")
+            endpoint = msgspec.structs.replace(wish, network=name)
+            if record.alive:
+                endpoint = await self._connect_now(record, await self._ready(name), endpoint)
+            return self._shelf.change(
+                record, "network.connected", data={"network": name},
+                networks=[*record.box.networks, endpoint],
+            )  # fmt: skip
+
+    async def _connect_now(self, record: Record, live: Live, wish: Endpoint) -> Endpoint:
+        box = record.box
+        used = {int(e.interface.removeprefix(bridge.INNER_PREFIX)) for e in box.networks
+                if e.interface}  # fmt: skip
+        number = next(n for n in range(len(used) + 1) if n not in used)
+        endpoint = self._take(box, live, wish, number)
+        try:
+            netns = os.open(f"/proc/{box.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                await self._plug(netns, live, endpoint, number)
+            finally:
+                os.close(netns)
+        except OSError as error:
+            self._give_back(live, box.id)
+            raise Unsupported(
+                f"box {box.name} could not be connected to {live.network.name}: {error.strerror}"
+            ) from None
+        except BaseException:
+            self._give_back(live, box.id)
+            raise
+        live.join(box, endpoint)
+        self.fabric.names_changed(live)
+        return endpoint
+
+    async def disconnect(self, record: Record, ref: str) -> Box:
+        """Take a box off a network, now if it lives; ports that lead to it there are closed.
+
+        Raises NotFound, Conflict.
+        """
+        async with record.lock:
+            box = record.box
+            live = self.registry.get(ref)
+            name = live.network.name if live else ref
+            endpoint = next((one for one in box.networks if one.network == name), None)
+            if endpoint is None:
+                live = live or self.registry.find(ref)
+                name = live.network.name
+                endpoint = next((one for one in box.networks if one.network == name), None)
+            if endpoint is None:
+                raise Conflict(f"box {box.name} is not on network {name}")
+            rest = [one for one in box.networks if one is not endpoint]
+            published = list(box.ports)
+            if record.alive and live is not None:
+                ips = {endpoint.address.partition("/")[0], endpoint.address6.partition("/")[0]}
+                gone = [one for one in published if one.to in ips]
+                published = [one for one in published if one not in gone]
+                await self.fabric.worker.run(bridge.disconnect, endpoint.host_interface)
+                if gone:
+                    self.fabric.ports[box.id] = published
+                    await self.fabric.refresh()
+                    if record.link is not None:
+                        await record.link.let_go([held_name(one) for one in gone])
+                self._give_back(live, box.id)
+            return self._shelf.change(
+                record, "network.disconnected", data={"network": name},
+                networks=rest, ports=published,
+            )  # fmt: skip
+
+    # ------------------------------------------------------------------ the life of a box
+
+    @contextlib.asynccontextmanager
+    async def starting(self, record: Record) -> AsyncIterator[Attachment]:
+        """Around the launch of a box; what was taken is given back if it fails.
+
+        Raises what `prepare` does, and what kept the box from being connected.
+        """
+        attachment = await self.prepare(record)
+        try:
+            yield attachment
+        except BaseException as error:
+            await attachment.abandon()
+            if isinstance(error, StartFailed):
+                attachment.raise_own()
+            raise
+        attachment.settle()
+
+    def started(self, box: Box, network: Starting, link: Link) -> None:
+        """The box is noted as running: its shim keeps its ports from now on."""
+        assert isinstance(network, Attachment)
+        if network.held:
+            held, network.held = network.held, {}
+            self.fabric.spawn(self._hand_over(held, link))
+
+    async def _hand_over(self, held: dict[str, socket.socket], link: Link) -> None:
+        try:
+            await link.hold({name: sock.fileno() for name, sock in held.items()})
+        except BoxyError as error:
+            log.debug("the ports are not held, the box has ended: %s", error)
+        finally:
+            for sock in held.values():
+                sock.close()
+
+    def ended(self, box: Box) -> None:
+        """The box is no more: its addresses, names and ports are free."""
+        self._unpublish(box.id)
+        for endpoint in box.networks:
+            live = self.registry.get(endpoint.network)
+            if live is not None and box.id in live.holders:
+                self._give_back(live, box.id)
+                if self._is_shared(box):
+                    self.fabric.spawn(self._cut(endpoint.host_interface))
+
+    def _is_shared(self, box: Box) -> bool:
+        """Whether another box keeps this one's network alive: then its end must be cut."""
+        return any(r.alive and r.box.spec.network == SHARED + box.id for r in self._shelf)
+
+    async def _cut(self, interface: str) -> None:
+        await self.fabric.worker.run(bridge.disconnect, interface)
+
+    def renamed(self, box: Box) -> None:
+        """The box bears another name: the network knows it by that now."""
+        for endpoint in box.networks:
+            live = self.registry.get(endpoint.network)
+            if live is not None and box.id in live.members:
+                live.join(box, endpoint)
+                self.fabric.names_changed(live)
+
+    # ------------------------------------------------------------------ a daemon's start and end
+
+    def adopt(self, box: Box) -> None:
+        """A box that an earlier daemon left running has these addresses and ports."""
+        for endpoint in box.networks:
+            live = self.registry.get(endpoint.network)
+            if live is None or not endpoint.address:
+                continue
+            wish = msgspec.structs.replace(endpoint, ip="", ip6="")
+            with contextlib.suppress(BoxyError):
+                live.take(box.id, wish)
+            live.join(box, endpoint)
+        if box.ports:
+            self.fabric.ports[box.id] = list(box.ports)
+
+    async def take_up(self) -> None:
+        """Bring up what boxes of an earlier daemon live on, remove what nobody does."""
+        used = [live for live in self.registry if live.holders]
+        problem = self._problem if not used else await self.problem()
+        if problem:
+            if used:
+                log.error("boxes lost their networks: %s", problem)
+            return
+        keep = {
+            endpoint.host_interface
+            for record in self._shelf
+            if record.alive
+            for endpoint in record.box.networks
+        }
+        for live in used:
+            try:
+                await self.fabric.bring_up(live)
+            except BoxyError as error:
+                log.error("network %s does not come up: %s", live.network.name, error)
+            keep.add(live.network.interface)
+        await self.fabric.clear_leftovers(keep)
+
+    async def close(self) -> None:
+        """Let go of everything; boxes stay connected."""
+        if self._probing is not None:
+            await asyncio.wait([self._probing])
+        await self.fabric.close()
+
+
+def _plug(live: Live, endpoint: Endpoint, number: int) -> Plug:
+    network = live.network
+    return Plug(
+        bridge=network.interface,
+        outer=endpoint.host_interface,
+        inner=endpoint.interface,
+        mac=addresses.parse_mac(endpoint.mac_address),
+        address=endpoint.address,
+        address6=endpoint.address6,
+        gateway=endpoint.gateway,
+        gateway6=endpoint.gateway6,
+        mtu=network.mtu,
+        metric=100 * number,
+    )
+
+
+def _on(box: Box, network: str) -> bool:
+    return any(endpoint.network == network for endpoint in box.networks)
+
+
+def _network_box(record: Record, endpoint: Endpoint) -> NetworkBox:
+    box = record.box
+    return NetworkBox(
+        id=box.id,
+        name=box.name,
+        address=endpoint.address if record.alive else "",
+        address6=endpoint.address6 if record.alive else "",
+        mac_address=endpoint.mac_address if record.alive else "",
+        names=list(names_of(box, endpoint)),
+        running=record.alive,
+    )
+
+
+def _target(endpoints: list[Endpoint], six: bool) -> str:
+    """The address of the box that ports of that family lead to.  Raises InvalidRequest."""
+    for endpoint in endpoints:
+        text = endpoint.address6 if six else endpoint.address
+        if text and (endpoint.gateway or endpoint.gateway6):
+            return text.partition("/")[0]
+    for endpoint in endpoints:  # internal networks: reachable from the host at least
+        if text := endpoint.address6 if six else endpoint.address:
+            return text.partition("/")[0]
+    raise InvalidRequest(
+        f"the box has no address of IPv{6 if six else 4} that a port could lead to",
+        hint="make a network that has: boxy network create --ipv6 NAME",
+    )
+
+
+def _extra(spec: BoxSpec, gateway: str) -> list[tuple[str, str]]:
+    return [
+        (name, gateway if address == wishes.GATEWAY_WORD else address)
+        for name, address in spec.add_hosts.items()
+    ]
+
+
+def held_name(port: Published) -> str:
+    """How a shim knows the socket that holds a port."""
+    return f"{port.protocol}/{port.address}/{port.host}"
+
+
+def shown(port: Published) -> str:
+    """As people read it: 127.0.0.1:8080->80/tcp."""
+    address = f"[{port.address}]" if ":" in port.address else port.address
+    return f"{address}:{port.host}->{port.box}/{port.protocol}"
+
+
+def _meant(port: Published, ref: Port) -> bool:
+    """Whether `ref` (host port, perhaps with address and box's port) means this port."""
+    return (
+        port.protocol == ref.protocol
+        and ref.host in (0, port.host)
+        and ref.box in (0, port.box)
+        and ref.address in ("", port.address)
+    )
+
+
+def _without(box: Box, remove: list[Port], default: str) -> list[Port]:
+    """The ports asked for, less those to remove.  Raises NotFound, InvalidRequest."""
+    kept = list(box.spec.ports)
+    for ref in remove:
+        if not ref.host and not ref.box:
+            raise InvalidRequest("which port is to be closed?", hint="as in --publish-rm 8080")
+        open_now = [one for one in box.ports if _meant(one, ref)]
+        same = [port for port in kept if _asked(port, ref, default)]
+        same += [
+            port for port in kept
+            if port not in same and not port.host
+            and any((o.box, o.protocol) == (port.box, port.protocol) for o in open_now)
+        ]  # fmt: skip
+        if not same and not open_now:
+            known = ", ".join(shown(one) for one in box.ports) or "none"
+            raise NotFound(
+                f"box {box.name} has no published port {ref.host or ref.box}/{ref.protocol}",
+                hint=f"it has: {known}",
+            )
+        kept = [port for port in kept if port not in same]
+    return kept
+
+
+def _asked(port: Port, ref: Port, default: str) -> bool:
+    return (
+        port.protocol == ref.protocol
+        and ref.host in (0, port.host)
+        and ref.box in (0, port.box)
+        and ref.address in ("", port.address or default)
+    )
