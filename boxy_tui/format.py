@@ -191,7 +191,7 @@ def detail_lines(box: Box, now: float) -> list[list[Cell]]:
         "terminal" if box.spec.tty else "pipes",
         "removed at exit" if box.spec.auto_remove else "",
         "read-only" if box.spec.read_only else "",
-        f"network {plain(box.spec.network)}",
+        f"network {plain(box.spec.network or 'none')}",
     ]
     pid = f" · pid {box.pid}" if box.pid else ""
     lines: list[list[Cell]] = [
