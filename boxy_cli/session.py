@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from boxy_core.client.blocking import Upgraded
+    from boxy_core.recorder import Recorder
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 LOST_CONNECTION = 125
@@ -39,6 +40,8 @@ class Wishes:
         self.announce = announce
         self.proxy = proxy
         self.left = False  # the session goes on without us
+        self.recorder: Recorder | None = None
+        self.mute = self.record_input = False
 
 
 def converse(upgraded: Upgraded, name: str, session: Session, wishes: Wishes) -> int:
@@ -49,7 +52,7 @@ def converse(upgraded: Upgraded, name: str, session: Session, wishes: Wishes) ->
     keys = wishes.keys if interactive else ()
     if keys and wishes.announce:
         note(f"attached to {name}; {describe_keys(keys)} detaches")
-    watched = session.tty and any(os.isatty(fd) for fd in (STDIN, STDOUT))
+    watched = session.tty and not wishes.mute and any(os.isatty(fd) for fd in (STDIN, STDOUT))
     stream = Stream(
         upgraded,
         session,
@@ -59,6 +62,8 @@ def converse(upgraded: Upgraded, name: str, session: Session, wishes: Wishes) ->
         forward=wishes.proxy and not interactive,
         size=_terminal_size(terminal) if watched else None,
     )
+    if wishes.recorder is not None:
+        stream.record(wishes.recorder, mute=wishes.mute, typed=wishes.record_input)
     try:
         if terminal is not None:
             terminal.raw()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from boxy_cli.detach import DetachKeys
     from boxy_core.client.blocking import Upgraded
+    from boxy_core.recorder import Recorder
 
 BUFFER = 256 * 1024
 STDIN_READ = 64 * 1024
@@ -167,9 +168,15 @@ class Stream:
         self._ended: Ended | None = None
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
+        self._recorder: Recorder | None = None
+        self._mute = self._record_typed = False
         self._poll = select.poll()
         self._watched: tuple[bool, int | None] = (False, None)
         self.modes = ModeTracker() if session.tty else None
+
+    def record(self, recorder: Recorder, *, mute: bool, typed: bool) -> None:
+        """Record what passes; `mute`: do not show it, `typed`: also what goes to the box."""
+        self._recorder, self._mute, self._record_typed = recorder, mute, typed
 
     # ------------------------------------------------------------------ the loop
 
@@ -260,6 +267,8 @@ class Stream:
         if self._detach is not None:
             data = self._detach.feed(data, time.monotonic())
         if data:
+            if self._recorder is not None and self._record_typed:
+                self._recorder.typed(data)
             self._send(protocol.frame(protocol.STDIN, data))
         if self._detach is not None and self._detach.detached:
             self._ended = Ended("detached")
@@ -335,18 +344,17 @@ class Stream:
             self._end_history()
         elif kind == protocol.LAGGED:
             self._lagged(int.from_bytes(payload, "big"))
-        elif kind == protocol.VIEWERS and self._history is not None and not self._history:
-            self._history += self._fitting(payload)
+        elif kind == protocol.VIEWERS:
+            rows, columns = _viewed_size(payload)
+            if self._recorder is not None and rows and self._session.tty:
+                self._recorder.resized(columns, rows)
+            if self._history is not None and not self._history:
+                self._history += self._fitting(rows)
 
-    def _fitting(self, viewers: bytes) -> bytes:
+    def _fitting(self, rows: int) -> bytes:
         """What goes before a replay that was drawn for a lower screen than ours: the top rows are
         its screen, until the program has drawn itself anew at our size."""
-        try:
-            told = wirejson.loads(viewers)
-        except ValueError:
-            return b""
-        rows = told.get("rows") if isinstance(told, dict) else None
-        if self._size is None or not isinstance(rows, int) or not 1 < rows < self._size()[0]:
+        if self._size is None or not 1 < rows < self._size()[0]:
             return b""
         self._after_history = b"\x1b7\x1b[r\x1b8"
         return b"\x1b[0m\x1b[H\x1b[2J\x1b[1;%dr\x1b[H" % rows
@@ -379,6 +387,10 @@ class Stream:
         """Write all to stdout or stderr (1 and 2, as the frame types); blocks as they do."""
         if fd in self._closed:
             return
+        if self._recorder is not None:
+            self._record(pieces)
+            if self._mute:
+                return
         if self.modes is not None:
             for piece in pieces:
                 self.modes.feed(piece)
@@ -389,6 +401,11 @@ class Stream:
             self._output_closed(fd)
         finally:
             self._blocked = False
+
+    def _record(self, pieces: list[memoryview]) -> None:
+        assert self._recorder is not None
+        data = b"".join(pieces)
+        self._recorder.output(data if self._session.tty else data.replace(b"\n", b"\r\n"))
 
     def _output_closed(self, fd: int) -> None:
         """Nobody reads any more: the box's command gets what a shell's pipeline would give it."""
@@ -442,6 +459,17 @@ class Stream:
                 os.write(self._wake_write, b"!")
             except BlockingIOError:
                 pass  # awake already
+
+
+def _viewed_size(payload: bytes) -> tuple[int, int]:
+    """Rows and columns of a VIEWERS frame; zeros when it tells none."""
+    try:
+        told = wirejson.loads(payload)
+    except ValueError:
+        return 0, 0
+    size = (told.get("rows"), told.get("cols")) if isinstance(told, dict) else (0, 0)
+    rows, columns = (side if isinstance(side, int) else 0 for side in size)
+    return rows, columns
 
 
 def _exit_info(payload: bytes) -> dict[str, Any]:

@@ -16,6 +16,8 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("run", "run", "make a box from an image and run a command in it"),
             ("exec", "exec_", "run a further command in a running box"),
             ("attach", "attach", "connect this terminal to a running box"),
+            ("record", "record", "record a box's terminal as an asciicast file"),
+            ("replay", "record", "play a recording"),
             ("create", "run", "make a box without starting it"),
             ("start", "lifecycle", "start boxes that are created or have exited"),
             ("stop", "lifecycle", "ask boxes to end, kill them after a grace period"),

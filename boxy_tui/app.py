@@ -78,6 +78,8 @@ class BoxyApp(App[str], inherit_bindings=False):
         self.main = MainScreen(self)
         self.panes: dict[str, PanesScreen] = {}
         self._stale = False
+        self.first_recording = ""
+        """A recording to play at once; the console ends with it."""
         self.register_theme(THEME)
         self.theme = THEME.name
 
@@ -88,6 +90,8 @@ class BoxyApp(App[str], inherit_bindings=False):
     def on_mount(self) -> None:
         """First the paint, then the daemon."""
         self.run_worker(self.feed.run(), name="feed", exit_on_error=True)
+        if self.first_recording:
+            self.replay(self.first_recording, last=True)
 
     def local_time(self, seconds: float) -> str:
         """Hours, minutes, seconds where the user is."""
@@ -296,6 +300,35 @@ class BoxyApp(App[str], inherit_bindings=False):
             self.uninstall_screen(screen)
             self.call_later(screen.remove)
 
+    # ---------------------------------------------------------------- recordings
+
+    def action_replay(self) -> None:
+        """Play a recording by boxy record or asciinema."""
+        from boxy_tui.screens.dialogs import AskScreen
+        from boxy_tui.screens.panes import recordings
+
+        try:
+            latest = max(recordings().glob("*.cast"), key=lambda file: file.stat().st_mtime)
+        except (BoxyError, OSError, ValueError):
+            latest = Path("FILE.cast")
+
+        def entered(path: str | None) -> None:
+            if path is not None and (path or latest.exists()):
+                self.replay(path or str(latest))
+
+        self.push_screen(AskScreen("Play a recording", str(latest), empty=True), entered)
+
+    def replay(self, path: str, *, last: bool = False) -> None:
+        """Show a recording; `last`: the console ends with it."""
+        from boxy_tui.screens.replay import ReplayScreen, load
+
+        try:
+            recording = load(path)
+        except BoxyError as error:
+            self.complain(error)
+            return
+        self.push_screen(ReplayScreen(self, recording, last=last))
+
     # ---------------------------------------------------------------- palette and end
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -327,6 +360,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--socket", help="the daemon's socket (BOXY_SOCKET)")
     parser.add_argument("--run", help="the daemon's run folder, where its socket is (BOXY_RUN)")
+    parser.add_argument("--replay", metavar="FILE", help="play a recording, then end")
     parser.add_argument("--screenshot", metavar="FILE", help="draw once into an SVG file, and end")
     parser.add_argument(
         "--size", default="120x36", help="columns and lines of the screenshot (120x36)"
@@ -346,7 +380,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("boxy-tui: needs a terminal; `boxy ps` lists boxes without one.", file=sys.stderr)  # noqa: T201
         return 1
     driver.install()
-    words = BoxyApp(paths.socket).run()
+    app = BoxyApp(paths.socket)
+    if arguments.replay:
+        from boxy_tui.screens.replay import load
+
+        try:
+            load(arguments.replay)
+        except BoxyError as error:
+            print(f"boxy-tui: {error.message}\n      {error.hint}", file=sys.stderr)  # noqa: T201
+            return 1
+        app.first_recording = arguments.replay
+    words = app.run()
     if words:
         print(f"boxy: {words}")  # noqa: T201
     return 0

@@ -18,6 +18,7 @@ from textual.timer import Timer
 from boxy_core import protocol as wire
 from boxy_core.client.aio import Client
 from boxy_core.errors import BoxyError
+from boxy_core.recorder import Recorder
 from boxy_tui.format import plain
 from boxy_tui.panes.backlog import Backlog
 from boxy_tui.panes.link import Handlers, StreamLink, Target, connect, exit_words
@@ -39,6 +40,8 @@ PREFIX_KEYS: dict[str, tuple[str, str, str]] = {
     "left_square_bracket": ("[", "scroll", "Scroll and search mode"),
     "x": ("x", "close", "Close the pane; what runs in it goes on if it is the box's main one"),
     "right_square_bracket": ("]", "paste", "Paste what was copied last"),
+    "y": ("y", "take", "Take what the program offers for your clipboard (OSC 52)"),
+    "R": ("R", "record", "Record the pane as an asciicast file; again: end the recording"),
     PREFIX: ("ctrl+]", "send", "Send ctrl+] itself to the program"),
 }
 """Key after the prefix: how it is written, its word, its sentence.  Digits choose a pane."""
@@ -104,6 +107,7 @@ class SessionPane(TerminalPane):
         self._connecting: asyncio.Task[None] | None = None
         self._teller = Teller()
         self._tell_timer: Timer | None = None
+        self.recorder: Recorder | None = None
 
     # ---------------------------------------------------------------- connection
 
@@ -165,8 +169,32 @@ class SessionPane(TerminalPane):
             self._link = None
 
     def on_unmount(self) -> None:
-        """A pane that is gone has no connection."""
+        """A pane that is gone has no connection, and its recording ends."""
         self.shut()
+        self.end_recording()
+
+    # ---------------------------------------------------------------- recording
+
+    def record(self, path: str, title: str) -> None:
+        """Record from here on, beginning with the screen as it is.  Raises BoxyError."""
+        term = self.emulator
+        self.recorder = Recorder(path, (term.columns, term.lines), title, overwrite=False)
+        self.recorder.output(term.snapshot())
+        self.post_message(self.Changed(self))
+
+    def end_recording(self) -> Recorder | None:
+        """End it; what was recorded."""
+        recorder, self.recorder = self.recorder, None
+        if recorder is not None:
+            recorder.close()
+            self.post_message(self.Changed(self))
+        return recorder
+
+    def resize_emulator(self, columns: int, lines: int) -> None:
+        """See `TerminalPane`."""
+        super().resize_emulator(columns, lines)
+        if self.recorder is not None:
+            self.recorder.resized(columns, lines)
 
     @property
     def alive(self) -> bool:
@@ -207,7 +235,10 @@ class SessionPane(TerminalPane):
     # ---------------------------------------------------------------- what comes
 
     def _output(self, data: bytes) -> None:
-        self.feed(data if self.target.tty else data.replace(b"\n", b"\r\n"))
+        data = data if self.target.tty else data.replace(b"\n", b"\r\n")
+        if self.recorder is not None:
+            self.recorder.output(data)
+        self.feed(data)
 
     def _frame(self, kind: int, payload: bytes) -> None:
         if kind == wire.REPLAY_END:
@@ -332,6 +363,10 @@ class SessionPane(TerminalPane):
             self.view_changed()
         elif event.key == "right_square_bracket":
             self.post_message(events.Paste(self.app.clipboard))
+        elif event.key == "y":
+            count = self.take_offer()
+            said = f"{count} characters copied" if count else "The program offers nothing to copy"
+            self.notify(said, timeout=2)
         elif event.key in PREFIX_KEYS:
             self.post_message(self.Command(self, PREFIX_KEYS[event.key][1]))
         elif event.key.isdecimal():

@@ -66,12 +66,13 @@ class ConfirmScreen(ModalScreen[bool]):
 
 
 class AskScreen(ModalScreen[str]):
-    """Asks for a line; "" when it was given up."""
+    """Asks for a line; "" when it was given up (None, if an `empty` line is an answer too)."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "leave")]
 
-    def __init__(self, question: str, hint: str) -> None:
+    def __init__(self, question: str, hint: str, *, empty: bool = False) -> None:
         super().__init__()
+        self._empty = empty
         self._question = question
         self._hint = hint
 
@@ -88,7 +89,7 @@ class AskScreen(ModalScreen[str]):
 
     def action_leave(self) -> None:
         """Give it up."""
-        self.dismiss("")
+        self.dismiss(None if self._empty else "")
 
 
 class HelpScreen(ModalScreen[None]):

@@ -152,6 +152,7 @@ class MainScreen(Screen[None]):
         Binding("q", "app.quit_console", "quit"),
         Binding("escape", "clear", "clear", show=False),
         Binding("ctrl+r", "retry", "reconnect", show=False),
+        Binding("P", "app.replay", "replay", show=False),
     ]
 
     def __init__(self, boxy: BoxyApp) -> None:

@@ -6,7 +6,10 @@ panes go on parsing while another screen is shown.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -15,7 +18,9 @@ from textual.binding import BindingType
 from textual.containers import Container
 from textual.screen import Screen
 
+from boxy_core.errors import BoxyError
 from boxy_core.models import ALIVE
+from boxy_core.recorder import default_name
 from boxy_tui.format import GLYPHS, Cell, plain, size
 from boxy_tui.panes.link import Target, left_behind
 from boxy_tui.panes.session import PREFIX_KEYS, SCROLL_KEYS, Life, Mode, SessionPane
@@ -27,6 +32,17 @@ if TYPE_CHECKING:
 
 _MAIN = ("main", "start")
 """kinds of target that show the box's main terminal"""
+
+
+def recordings() -> Path:
+    """The folder for recordings (XDG).  Raises BoxyError."""
+    base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    folder = Path(base) / "boxy" / "recordings"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise BoxyError(f"{folder} cannot be made: {error.strerror}") from None
+    return folder
 
 
 class StatusLine(Lines):
@@ -189,6 +205,11 @@ class PanesScreen(Screen[None], inherit_bindings=False):
             keys: list[Cell] = [("↵", "key"), (" again ", "text"), ("x", "key"),
                                 (" close ", "text"), ("d", "key"), (" leave ", "text")]  # fmt: skip
             return [*cells, (f" {pane.words} ", "warn"), *keys]
+        if pane.offered:
+            count = len(pane.offered)
+            cells += [(f" {count} characters to copy ", "warn"), (" ctrl+] y", "key")]
+        if pane.recorder is not None:
+            cells.append((" ● rec ", "badge-bad"))
         if pane.missed:
             cells.append((f" flood: {size(pane.missed)} not shown ", "dim"))
         if pane.viewers > 1:
@@ -237,6 +258,8 @@ class PanesScreen(Screen[None], inherit_bindings=False):
             self._arrange()
         elif name == "shell":
             self._new_shell()
+        elif name == "record":
+            self._record(pane)
         elif name == "close":
             await self.close_pane(pane)
         elif name == "again":
@@ -246,6 +269,25 @@ class PanesScreen(Screen[None], inherit_bindings=False):
         if 0 <= at < len(self.panes):
             self.at = at
             self._arrange()
+
+    def _record(self, pane: SessionPane) -> None:
+        """Begin a recording, or end it."""
+        if (done := pane.end_recording()) is not None:
+            self.boxy.say(done.trouble or f"Recorded into {done.path}",
+                          f"boxy replay {done.path} plays it.", bad=bool(done.trouble))  # fmt: skip
+            return
+        box = self.boxy.state.boxes.get(self.box_id)
+        name = plain(box.name) if box else self.box_id[:12]
+        try:
+            folder = recordings()
+            pane.record(
+                str(folder / default_name(name, time.time())), f"{name}: {pane.target.title}"
+            )
+        except BoxyError as error:
+            self.boxy.complain(error)
+        else:
+            assert pane.recorder is not None
+            self.boxy.say(f"Recording into {pane.recorder.path}", "ctrl+] R ends it.")
 
     def _new_shell(self) -> None:
         box = self.boxy.state.boxes.get(self.box_id)

@@ -71,6 +71,8 @@ class TerminalPane(Widget, can_focus=True):
         self.auto_links = False
         self.scheduled = False
         self.replaying = False
+        self.offered = ""
+        """What the program would put on the clipboard (OSC 52), if the user lets it."""
         self.emulator = self._new_emulator(80, 24)
         self.view = View(self.emulator)
         self._scheduler = scheduler
@@ -183,8 +185,19 @@ class TerminalPane(Widget, can_focus=True):
             self.send(data)
 
     def _clipboard(self, _selection: str, text: str | None) -> None:
-        if text is not None and not self.replaying and self.has_focus:
+        """OSC 52. Nothing is done unasked: see `offered`; a wish to read the clipboard is refused
+        without an answer, as terminals do."""
+        if text and not self.replaying:
+            self.offered = text
+            self.post_message(self.Changed(self))
+
+    def take_offer(self) -> int:
+        """Put on the user's clipboard what the program offers; how many characters."""
+        text, self.offered = self.offered, ""
+        if text:
             self.app.copy_to_clipboard(text)
+        self.post_message(self.Changed(self))
+        return len(text)
 
     def _bell(self) -> None:
         if not self.replaying and self.has_focus:

@@ -50,6 +50,7 @@ class Session:
     typed: bytearray = field(default_factory=bytearray)
     frames: list[tuple[int, bytes]] = field(default_factory=list)
     sizes: list[tuple[int, int]] = field(default_factory=list)
+    told: list[bytes] = field(default_factory=list)
     closed: bool = False
     echo: bool = True
 
@@ -85,6 +86,8 @@ class Session:
                         self.say(payload.replace(b"\r", b"\r\n"))
                 elif kind == wire.RESIZE:
                     self.sizes.append(wire.SIZE.unpack(payload))
+                elif kind == wire.STATE:
+                    self.told.append(payload)
         self.closed = True
 
 

@@ -7,6 +7,7 @@ import json
 from boxy_core import protocol as wire
 from boxy_tui.screens.main import MainScreen
 from boxy_tui.screens.panes import PanesScreen
+from boxy_tui.terminal.emulator import Emulator
 from tests.tui.conftest import Console
 from tests.tui.fake_daemon import FakeDaemon, Session, make_box
 
@@ -50,6 +51,40 @@ async def test_the_pane_asks_for_its_own_size_and_follows_it(
     await ui.pilot.resize_terminal(60, 20)
     await ui.until(lambda: session.sizes and session.sizes[-1] == (19, 60))
     assert (ui.pane.emulator.columns, ui.pane.emulator.lines) == (60, 19)
+
+
+async def test_a_program_s_copy_reaches_the_clipboard_only_when_it_is_taken(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    session = await attached(ui, daemon)
+    session.frame(wire.REPLAY_END)
+    session.say(b"\x1b]52;c;c2VjcmV0\x07\x1b]52;c;?\x07")
+    await ui.shows("6 characters to copy")
+    assert ui.app.clipboard == ""
+    assert not session.typed
+    await ui.press(PREFIX, "y")
+    assert ui.app.clipboard == "secret"
+    await ui.until(lambda: "characters to copy" not in ui.text())
+
+
+async def test_a_pane_tells_the_shim_what_it_shows(ui: Console, daemon: FakeDaemon) -> None:
+    session = await attached(ui, daemon)
+    session.say(b"old")
+    session.frame(wire.REPLAY_END, (100).to_bytes(8, "big"))
+    await ui.until(lambda: session.told == [b""])
+    session.say(b"\x1b[?1049hfull screen\x1b[3")
+    session.frame(wire.STATE_WANTED, (123).to_bytes(8, "big"))
+    await ui.until(lambda: len(session.told) == 2)
+    position, drawing = session.told[1][:8], session.told[1][8:]
+    assert int.from_bytes(position, "big") == 100 + 19, "what is half read comes again"
+    again = Emulator(ui.pane.emulator.columns, ui.pane.emulator.lines)
+    again.feed(drawing + b"\x1b[31mx")
+    assert again.display[0].startswith("   full screenx")
+    assert again.alternate
+    session.say(b"1m")
+    await ui.shows("full screen")
+    await ui.press(PREFIX, "x")
+    await ui.until(lambda: len(session.told) == 3)
 
 
 async def test_leaving_and_coming_back_loses_nothing(ui: Console, daemon: FakeDaemon) -> None:

@@ -11,10 +11,12 @@ import subprocess
 import termios
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from boxy_core import cast
 from tests.support.daemon import Daemon
 
 
@@ -201,3 +203,36 @@ def test_exec_gives_a_second_terminal(daemon: Daemon, screen: Callable[..., Scre
     one.expect("31 91")
     one.type("exit 8\r")
     assert one.wait() == 8
+
+
+def test_a_box_is_recorded_from_its_start_and_the_recording_plays(
+    daemon: Daemon, screen: Callable[..., Screen], tmp_path: Path
+) -> None:
+    path = tmp_path / "demo.cast"
+    daemon.run("create", "-it", "--name", "film", "alpine", "sh", "-c", "echo take 1; exec sh")
+    one = screen("record", "--input", "film", str(path), rows=30, cols=90)
+    one.expect("take 1")
+    one.type("stty size; echo é\r")
+    one.expect("30 90")
+    one.resize(20, 70)
+    one.type("stty size\r")
+    one.expect("20 70")
+    one.type("\x10\x11")
+    one.expect("seconds recorded")
+    assert one.wait() == 0
+    assert daemon.request("GET", "/boxes/film")["status"] == "running"
+    with path.open() as lines:
+        recording = cast.read(lines, "demo")
+    assert (recording.columns, recording.rows, recording.title) == (
+        90, 30, "film: sh -c echo take 1; exec sh",
+    )  # fmt: skip
+    codes = [event.code for event in recording.events]
+    assert codes[0] == cast.OUTPUT
+    assert cast.INPUT in codes
+    assert [event.data for event in recording.events if event.code == cast.RESIZE] == ["70x20"]
+    assert daemon.run("replay", str(path)).startswith("take 1\r\n")
+    two = screen("replay", "--speed", "16", str(path), rows=30, cols=90)
+    two.expect("20 70")
+    two.expect("the end")
+    assert two.wait() == 0
+    assert "is there already" in daemon.boxy("record", "film", str(path)).stderr
