@@ -72,7 +72,12 @@ def make_bridge() -> None:
 
 
 def plug_in(pid: int) -> str:
-    """A cable from the bridge into the network of the process `pid`; the box's address."""
+    """A cable from the bridge into the network of the process `pid`; the box's address.
+
+    We hold that network until we end: without the box it would vanish, and the cable with it,
+    and `unplug` might find another's by the same name.
+    """
+    os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     for number in range(2, 255):
         try:  # the name is free or it is not: so no two boxes get one address
             tell(f"ip link add tiny{number} type veth peer name eth0 netns {pid}")
@@ -87,7 +92,7 @@ def plug_in(pid: int) -> str:
 
 def unplug(address: str) -> None:
     """Take the cable away, and with the last one the bridge."""
-    with contextlib.suppress(OSError):  # it goes by itself with the box's network, but when?
+    with contextlib.suppress(OSError):  # there is none if the box could not be made
         tell(f"ip link del tiny{address.rpartition('.')[2]}")
     there = f" {BRIDGE}: " in tell("ip -o link show type bridge")
     if there and not tell(f"ip -o link show master {BRIDGE}"):

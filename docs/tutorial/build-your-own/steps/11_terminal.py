@@ -51,7 +51,8 @@ def box(talk: socket.socket, root: str, command: list[str]) -> None:
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)  # ... this is: ctrl-c and job control work
         for number in (0, 1, 2):
             os.dup2(slave, number)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT):  # a shell's "&" ignores two
+            signal.signal(number, signal.SIG_DFL)
         os.execvpe(command[0], command, ENVIRONMENT)
     except OSError as error:
         what = os.fsdecode(error.filename or command[0])
@@ -144,6 +145,5 @@ def run(path: str, root: str, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 4:
-        sys.exit(__doc__)
-    sys.exit(run(sys.argv[1], os.path.abspath(sys.argv[2]), sys.argv[3:]))
+    words = sys.argv[1:]
+    sys.exit(run(words[0], os.path.abspath(words[1]), words[2:]) if words[2:] else __doc__)

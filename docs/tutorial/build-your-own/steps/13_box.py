@@ -38,7 +38,8 @@ def become_the_command(talk: socket.socket, box: dict, folder: Path) -> None:
     for number in (0, 1, 2):
         os.dup2(slave, number)
     lock.lock_down()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT):  # a shell's "&" ignores two
+        signal.signal(number, signal.SIG_DFL)
     environment = dict(word.split("=", 1) for word in ["TERM=xterm", *box["environment"]])
     os.execvpe(box["command"][0], box["command"], environment)
 
@@ -103,9 +104,14 @@ def keep(folder: Path, box: dict, trouble: int) -> int:
             ours.close()
             attempt(trouble, lambda: enter(theirs, box, folder, groups, trouble))
         theirs.close()
-        if ours.recv(64):
-            address = plug_in(pid)
-            ours.send(b"!")
+        try:
+            if ours.recv(64):
+                address = plug_in(pid)
+                ours.send(b"!")
+        except OSError:
+            ours.close()  # which the child takes for the end
+            exit_status(pid)
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), trouble)
         for master in socket.recv_fds(ours, 64, 1)[1]:
             screen.serve(master)

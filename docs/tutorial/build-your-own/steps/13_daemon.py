@@ -1,8 +1,5 @@
 #!/usr/bin/env python3
-"""Step 13, the daemon: HTTP on a Unix socket; it decides, and others do.
-
-usage: 13_daemon.py          everything lies below $TINY_ROOT, or /var/lib/tiny
-"""
+"""Step 13, the daemon: HTTP on a Unix socket; everything lies below $TINY_ROOT."""
 
 import contextlib
 import encodings.idna  # noqa: F401 - looked for by name when a host is, and then out of reach

@@ -61,5 +61,7 @@ def main(verb: str, *words: str) -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main(*(sys.argv[1:] or [""])))
+    except BrokenPipeError:  # nobody reads our output any more
+        sys.exit(141)
     except OSError as error:
         sys.exit(f"tiny: {ROOT}: {error.strerror}: is 13_daemon.py running there?")

@@ -46,12 +46,13 @@ def copy(ours: int, sock: socket.socket) -> int:
                 return message[1] if message[:1] == b"x" else 125
             os.write(sys.stdout.fileno(), message[1:])
         if ours in ready:
-            keys = os.read(ours, 4096)
-            if LEAVE in keys:
-                return 0
+            typed = os.read(ours, 4096)
+            keys, leave, _ = typed.partition(LEAVE)
             if keys:
                 sock.send(b"k" + keys)
-            else:  # the end of a file or pipe
+            if leave:
+                return 0
+            if not typed:  # the end of a file or pipe
                 selector.unregister(ours)
 
 

@@ -52,7 +52,7 @@ def pack(registry: Path, name: str, folders: list[Path]) -> None:
         return {"mediaType": OCI + kind, "digest": digest(data), "size": len(data)}
 
     archives = [archive(folder) for folder in folders]
-    layers = [put("layer.v1.tar+gzip", gzip.compress(data, mtime=0)) for data in archives]
+    layers = [put("layer.v1.tar+gzip", gzip.compress(data, 1, mtime=0)) for data in archives]
     rootfs = {"type": "layers", "diff_ids": [digest(data) for data in archives]}
     config = {"os": "linux", "architecture": MACHINE, "config": CONFIG, "rootfs": rootfs}
     manifest = {
