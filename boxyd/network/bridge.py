@@ -22,6 +22,7 @@ from boxyd.network.worker import inside
 
 PROC = "/proc/sys/net"
 INNER_PREFIX = "eth"
+LINK_LOCAL = ipaddress.ip_interface("fe80::1/64")
 _NO_LINK = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EPERM, errno.EACCES}
 
 log = logging.getLogger("boxyd.network")
@@ -119,7 +120,11 @@ def _check_subnet(link: Netlink, network: Network) -> None:
 def _configure(link: Netlink, index: int, network: Network) -> None:
     write(f"ipv4/conf/{network.interface}/route_localnet", "1")
     link.no_link_local(index)
-    if not network.subnet6:
+    if network.subnet6:
+        # Who forwards asks for a neighbour by its own link-local address (RFC 4861), and has it
+        # at once only if it is given one.
+        link.add_address(index, LINK_LOCAL)
+    else:
         write(f"ipv6/conf/{network.interface}/disable_ipv6", "1", optional=True)
     for subnet, gateway in (
         (network.subnet, network.gateway),

@@ -72,15 +72,14 @@ def hold(port: Port, address: str, others: Iterable[tuple[str, Published]]) -> s
     who has it, InvalidRequest for an address that is not this host's, Denied.
     """
     taken = list(others)
+    if port.host and (known := _box_holding(port.host, port.protocol, address, taken)):
+        raise _taken(port.host, port.protocol, f"box {known} publishes it")
     for _ in range(_ATTEMPTS):
         sock = _bind(port, address)
         number = sock.getsockname()[1]
-        holder = _box_holding(number, port.protocol, address, taken)
-        if holder is None:
+        if port.host or _box_holding(number, port.protocol, address, taken) is None:
             return sock
         sock.close()
-        if port.host:
-            raise _taken(port.host, port.protocol, f"box {holder} publishes it")
     raise Conflict("no port of the host is free", hint="name one: -p 8080:80")
 
 

@@ -295,6 +295,7 @@ class Shim:
         except OSError:
             complain(self._box, "exit.json could not be written")
         self._conceal()
+        self._held.let_go(self._held.names())  # before anyone starts the box again
         self._tell({"event": "exit", **record})
 
     def run(self) -> None:

@@ -44,6 +44,8 @@ class Daemon:
             "PYTHONUNBUFFERED": "1",
         }
         self.options: list[str] = []
+        self.prefix: list[str] = []
+        """a command that the daemon is run by, as `nsenter` in another network namespace"""
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -70,7 +72,7 @@ class Daemon:
         self.options = list(options)
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "boxyd", *options],
+                [*self.prefix, sys.executable, "-P", "-m", "boxyd", *options],
                 cwd="/",
                 env=self.env,
                 stdin=subprocess.DEVNULL,
@@ -107,6 +109,7 @@ class Daemon:
             self.remove_boxes()
         finally:
             self.stop()
+            self._process = None
 
     def remove_boxes(self) -> None:
         """Remove every box, running or not."""

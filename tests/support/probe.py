@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from functools import cache
 
 from boxy_cli.prerequisites import Host, missing
+from boxyd.network import ability
 
 
 @cache
@@ -20,6 +22,12 @@ def end_to_end() -> tuple[str, ...]:
     if shutil.which("tmux") is None:
         return (*privileged(), "tmux is not installed; say: apt install tmux.")
     return privileged()
+
+
+@cache
+def networks() -> str:
+    """Why boxes cannot be connected to networks here; "" if they can."""
+    return asyncio.run(ability.problem())
 
 
 NEEDS = {"privileged": privileged, "e2e": end_to_end}
