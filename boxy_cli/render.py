@@ -165,14 +165,20 @@ def _lower(age: str) -> str:
 BOX_COLUMNS = (
     Column("ID"), Column("NAME", flexible=True), Column("IMAGE", flexible=True),
     Column("COMMAND", flexible=True), Column("CREATED", optional=True), Column("STATUS"),
-    Column("PORTS", flexible=True, optional=True),
+    Column("PORTS", flexible=True, optional=True), Column("SIZE", right=True),
 )  # fmt: skip
 
 
 def boxes(
-    found: Sequence[Mapping[str, Any]], now: float, *, width: int, full: bool, colour: bool
+    found: Sequence[Mapping[str, Any]],
+    now: float,
+    *,
+    width: int,
+    full: bool,
+    colour: bool,
+    sizes: bool = False,
 ) -> str:
-    """The table of `boxy ps`; `full`: whole ids and commands."""
+    """The table of `boxy ps`; `full`: whole ids and commands; `sizes`: of their layers, too."""
     rows = [
         (
             box["id"] if full else short(box["id"]),
@@ -183,14 +189,16 @@ def boxes(
             f"{_lower(format_age(max(0.0, now - box['created'])))} ago",
             status_text(box, now),
             ports(box.get("ports") or ()),
+            layer_size(box),
         )
         for box in found
     ]  # fmt: skip
     colours = [_STATUS_COLOURS.get(box["status"], "") for box in found] if colour else ()
-    columns: Sequence[Column] = BOX_COLUMNS
-    cells: Sequence[Sequence[str]] = rows
+    hidden = set() if sizes else {"SIZE"}
     if not any(box.get("ports") for box in found):
-        columns, cells = columns[:-1], [row[:-1] for row in rows]
+        hidden.add("PORTS")
+    kept = [i for i, column in enumerate(BOX_COLUMNS) if column.title not in hidden]
+    columns, cells = [BOX_COLUMNS[i] for i in kept], [[row[i] for i in kept] for row in rows]
     return table(columns, cells, width=0 if full else width, colours=colours, coloured=5)
 
 
@@ -204,6 +212,13 @@ def ports(found: Sequence[Mapping[str, Any]]) -> str:
 
 def _address(address: str) -> str:
     return f"[{address}]" if ":" in address else address
+
+
+def layer_size(box: Mapping[str, Any]) -> str:
+    """What a box's own layer takes, of what it may: "12.0M/1.0G"; "-" before it was measured."""
+    used, limit = box.get("disk"), (box["spec"].get("limits") or {}).get("disk")
+    shown = "-" if used is None else format_size(used)
+    return f"{shown}/{format_size(limit)}" if limit else shown
 
 
 # ------------------------------------------------------------------ images, processes
@@ -263,7 +278,7 @@ STAT_COLUMNS = (
     Column("MEMORY / LIMIT", right=True), Column("MEM %", right=True),
     Column("NET IN / OUT", optional=True, right=True),
     Column("DISK READ / WRITTEN", optional=True, right=True),
-    Column("PIDS", right=True),
+    Column("PIDS", right=True), Column("LAYER", optional=True, right=True),
 )  # fmt: skip
 
 
@@ -282,6 +297,7 @@ def stats(samples: Sequence[Mapping[str, Any]], names: Mapping[str, str], *, wid
             _two(sample, "net_rx", "net_tx"),
             _two(sample, "io_read", "io_write"),
             str(sample.get("pids") or 0),
+            "-" if sample.get("disk") is None else format_size(sample["disk"]),
         ))  # fmt: skip
     return table(STAT_COLUMNS, rows, width=width)
 

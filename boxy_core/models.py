@@ -77,14 +77,43 @@ class Limits(Model, frozen=True, kw_only=True):
     """operations a second for each block device"""
     hugetlb: dict[str, int] = {}
     """bytes of huge pages for each page size, {"2MB": 4194304}"""
+    disk: int | None = None
+    """bytes that the box's own writable layer may take, at least 1 MiB"""
 
 
 class Mount(Model, frozen=True, kw_only=True):
-    """A file or folder of the host shown in a box."""
+    """Something that a box has at a place of its tree, besides its image's files."""
 
-    source: str
+    type: str = "bind"
+    """"bind": a file or folder of the host; "tmpfs": memory, gone when the box ends"""
+    source: str = ""
+    """bind: an absolute path on the host"""
     target: str
     read_only: bool = False
+    size: int | None = None
+    """tmpfs: bytes at most; None: half of the host's memory (the box's own limit counts too)"""
+    mode: int | None = None
+    """tmpfs: the permission bits of its top; None: 0o1777, everyone's"""
+    exec: bool = False
+    """tmpfs: programs that lie on it may be run"""
+
+
+class Device(Model, frozen=True, kw_only=True):
+    """A device of the host that a box may use; a folder stands for all devices in it."""
+
+    source: str
+    """a path below /dev on the host"""
+    target: str = ""
+    """a path below /dev in the box; "": the same"""
+    access: str = "rwm"
+    """any of r (read), w (write), m (make nodes of it)"""
+
+
+class Ulimit(Model, frozen=True, kw_only=True):
+    """A limit of each process, setrlimit(2); -1: none."""
+
+    soft: int
+    hard: int
 
 
 class BoxSpec(Model, frozen=True, kw_only=True):
@@ -130,9 +159,37 @@ class BoxSpec(Model, frozen=True, kw_only=True):
     cap_add: list[str] = []
     cap_drop: list[str] = []
     seccomp: str = "default"
-    """"default" or "unconfined" """
+    """"default", "unconfined", or "custom": `seccomp_profile`"""
+    seccomp_profile: dict[str, Any] | None = None
+    """a filter of the user's own in the OCI form; kept as seccomp.json in the box's folder,
+    and left out of all answers"""
+    no_new_privs: bool = True
+    """programs gain no rights by being started: set-uid files have no effect"""
+    system_paths: str = "default"
+    """"default": what tells of the host is hidden in /proc and /sys; "unconfined": nothing is"""
+    privileged: bool = False
+    """all that the box's user namespace permits: every capability, no filter, no hidden paths"""
     userns: str = "private"
     """"private": an id range of its own; "host": none"""
+    pid: str = "private"
+    ipc: str = "private"
+    """"private"; "host"; "box:" and a box: its processes; its queues and shared memory.  Who
+    joins another box has that box's id range, too"""
+    uts: str = "private"
+    cgroupns: str = "private"
+    """"private" or "host": host name; names of cgroups"""
+    timens: str = "host"
+    """"host", or "private": clocks that count from the start of the box"""
+    shm_size: int | None = None
+    """bytes of /dev/shm; None: 64 MiB"""
+    ulimits: dict[str, Ulimit] = {}
+    """by name without RLIMIT_, {"nofile": {"soft": 1024, "hard": 4096}}"""
+    sysctls: dict[str, str] = {}
+    """settings of the box's own namespaces: net.*, kernel.msg*, kernel.sem, kernel.shm*,
+    fs.mqueue.*, kernel.domainname"""
+    devices: list[Device] = []
+    device_rules: list[str] = []
+    """further devices that may be used if a node for them is made, "c 10:* rwm" """
     stop_signal: str | None = None
     stop_timeout: float | None = None
     """seconds between the stop signal and SIGKILL; None: 10"""
@@ -224,6 +281,11 @@ class Box(Model, frozen=True, kw_only=True):
     """what is published at this moment"""
     notices: list[str] = []
     """what this host could not give it, one sentence each"""
+    weakened: list[str] = []
+    """what was asked for that gives part of its isolation away, one sentence each"""
+    disk: int | None = None
+    """bytes that its writable layer takes, measured a while ago; None: not yet.  In answers
+    only"""
 
 
 class ExecSpec(Model, frozen=True, kw_only=True):
@@ -266,6 +328,8 @@ class Stats(Model, frozen=True, kw_only=True):
     net_tx: int = 0
     """bytes since the start, loopback not counted"""
     oom_kills: int = 0
+    disk: int | None = None
+    """bytes that the box's own layer takes, measured a while ago; None: not known (yet)"""
     cpu_pressure: float | None = None
     memory_pressure: float | None = None
     io_pressure: float | None = None

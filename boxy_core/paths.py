@@ -2,8 +2,8 @@
 
 Constraint: on the start-up path of every `boxy` command; imports only `os`.  Every path can be
 moved by one option or one variable (BOXY_ROOT, BOXY_RUN, BOXY_SOCKET, BOXY_REGISTRY_PATH,
-BOXY_CGROUP), so that tests and several daemons live side by side.  Without root the defaults
-follow the XDG Base Directory Specification.
+BOXY_CGROUP, BOXY_IDS), so that tests and several daemons live side by side.  Without root the
+defaults follow the XDG Base Directory Specification.
 """
 
 from __future__ import annotations
@@ -24,10 +24,16 @@ class Paths:
     Attributes are absolute paths, except `cgroup`, which is relative to each hierarchy.
     """
 
-    __slots__ = ("cgroup", "registry", "root", "run", "socket")
+    __slots__ = ("cgroup", "ids", "registry", "root", "run", "socket")
 
     def __init__(
-        self, root: str, run: str, socket: str, registry: tuple[str, ...], cgroup: str
+        self,
+        root: str,
+        run: str,
+        socket: str,
+        registry: tuple[str, ...],
+        cgroup: str,
+        ids: str = "",
     ) -> None:
         set_ = object.__setattr__
         set_(self, "root", os.path.abspath(root))
@@ -35,12 +41,15 @@ class Paths:
         set_(self, "socket", os.path.abspath(socket))
         set_(self, "registry", tuple(os.path.abspath(folder) for folder in registry))
         set_(self, "cgroup", cgroup.strip("/"))
+        set_(self, "ids", os.path.abspath(ids or run + "/ids"))
 
     root: str
     run: str
     socket: str
     registry: tuple[str, ...]
     cgroup: str
+    ids: str
+    """where daemons side by side write down which ids their boxes have"""
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("Paths is frozen")
@@ -117,4 +126,5 @@ def default_paths(
     if shipped not in folders:
         folders.append(shipped)
     group = cgroup or env.get("BOXY_CGROUP") or "boxy"
-    return Paths(root, run, socket, tuple(folders), group)
+    ids = env.get("BOXY_IDS") or ("/run/boxy-ids" if os.geteuid() == 0 else run + "/ids")
+    return Paths(root, run, socket, tuple(folders), group, ids)

@@ -18,10 +18,14 @@ from boxy_core.errors import Conflict, InvalidRequest
 from boxy_core.models import Box, BoxSpec, Image, Limits, convert
 from boxy_core.models_network import Endpoint
 from boxy_core.paths import SHORT_ID
+from boxyd import plan_devices
 from boxyd.boxes_check import check_spec, command_line
+from boxyd.boxes_share import settled
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.cgroup.interface import Driver
+from boxyd.disk import Disk
 from boxyd.images import Images
+from boxyd.isolation import MINIMUM_DISK, weakened, wrong
 from boxyd.names import check_name
 from boxyd.ports import Launches, Networks
 from boxyd.state import State
@@ -40,8 +44,10 @@ class Boxes:
         launches: Launches,
         cgroups: Driver,
         networks: Networks,
+        disk: Disk,
     ) -> None:
         self._shelf = shelf
+        self._disk = disk
         self._state = state
         self._images = images
         self._launches = launches
@@ -60,20 +66,22 @@ class Boxes:
         taken), Unsupported (a limit that this host cannot keep).
         """
         check_spec(spec)
-        notices = self._cgroups.check(spec.limits)
+        notices = self._check_host(spec)
         with self._shelf.reserve(spec.name) as name:
             image = await self._images.ready(spec.image)
             spec, endpoints, more = await self._networks.settled(spec)
-            box = self._new_box(spec, name, image, [*notices, *more], endpoints)
+            profile, spec = _profile_of(spec)
+            box = self._new_box(spec, name, image, [*notices, *more], endpoints, claim=True)
             record = Record(box, image)
             self._shelf.add(record)  # from here on its id range is taken
             try:
-                self._state.make(box, image)
+                self._state.make(box, image, profile)
                 saved = self._state.bring_to_disk(box)
                 if then is None:
                     await saved
             except BaseException:
                 self._shelf.drop(record)
+                self._launches.free_id_base(box.id_base, box.id)
                 raise
             self._shelf.tell(record, "box.created", image=box.image)
         if then is None:
@@ -88,9 +96,22 @@ class Boxes:
     async def preview(self, spec: BoxSpec, image: Image) -> Box:
         """The box that `create` would make, which is not made."""
         check_spec(spec)
-        notices = self._cgroups.check(spec.limits)
+        notices = self._check_host(spec)
         spec, endpoints, more = await self._networks.settled(spec)
         return self._new_box(spec, spec.name or "example", image, [*notices, *more], endpoints)
+
+    def _check_host(self, spec: BoxSpec) -> list[str]:
+        """Refuse what this host has no means for; notices of what it lacks."""
+        plan_devices.rules(spec, mapped=True)
+        self._check_disk(spec.limits)
+        return self._cgroups.check(spec.limits)
+
+    def _check_disk(self, limits: Limits) -> None:
+        if limits.disk is None:
+            return
+        if limits.disk < MINIMUM_DISK:
+            raise wrong("limits.disk", limits.disk, f"{MINIMUM_DISK} bytes or more")
+        self._disk.require()
 
     async def rename(self, record: Record, name: str) -> Box:
         """Give the box another name.  Raises InvalidRequest, Conflict naming the holder."""
@@ -117,9 +138,12 @@ class Boxes:
         async with record.lock:
             spec = record.box.spec
             limits = _merged(spec.limits, changes)
+            self._check_disk(limits)
             notices = self._cgroups.check(limits)
             if record.group is not None:
                 notices += record.group.set(limits)
+            if limits.disk != spec.limits.disk:
+                self._disk.limit(record.box, limits.disk)
             spec = msgspec.structs.replace(spec, limits=limits)
             merged = list(dict.fromkeys([*record.box.notices, *notices]))
             data: dict[str, object] = {"limits": sorted(changes)}
@@ -134,20 +158,30 @@ class Boxes:
         image: Image,
         notices: list[str],
         endpoints: list[Endpoint],
+        *,
+        claim: bool = False,
     ) -> Box:
+        spec, other = settled(self._shelf, spec)
         taken = [record.box.id_base for record in self._shelf if record.box.id_base]
+        box_id = self._new_id()
+        base = (
+            other.box.id_base
+            if other is not None
+            else self._launches.new_id_base(spec.userns, taken, box_id if claim else "")
+        )
         return Box(
-            id=self._new_id(),
+            id=box_id,
             name=name,
             image=image.name,
             image_id=image.id,
             spec=spec,
             args=command_line(spec, image),
             created=time.time(),
-            id_base=self._launches.new_id_base(spec.userns, taken),
+            id_base=base,
             layers=image.layers,
             networks=endpoints,
             notices=notices,
+            weakened=weakened(spec),
         )
 
     def _new_id(self) -> str:
@@ -156,6 +190,14 @@ class Boxes:
             # all digits would be taken for a number by YAML, a shell, a host name's reader
             if not box_id[:SHORT_ID].isdecimal() and not self._shelf.has_prefix(box_id):
                 return box_id
+
+
+def _profile_of(spec: BoxSpec) -> tuple[bytes, BoxSpec]:
+    """A seccomp profile that was given as the bytes of its file, and the spec without it."""
+    if spec.seccomp_profile is None:
+        return b"", spec
+    profile = msgspec.json.encode(spec.seccomp_profile)
+    return profile, msgspec.structs.replace(spec, seccomp="custom", seccomp_profile=None)
 
 
 def _merged(limits: Limits, changes: dict[str, object]) -> Limits:

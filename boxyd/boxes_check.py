@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 
 from boxy_core.errors import InvalidRequest
 from boxy_core.models import BoxSpec, ExecSpec, Image
+from boxyd import isolation
+from boxyd.isolation import wrong as _wrong
 from boxyd.names import check_name
 
 MAX_SIDE = 65535
@@ -21,7 +23,6 @@ MAX_ARGUMENT = 128 << 10
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?")
 _USER = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*\$?(:[a-zA-Z0-9_][a-zA-Z0-9_.-]*\$?)?")
 _LABEL = re.compile(r"[!-<>-~]+")  # printable ASCII without '=' and blanks
-_KINDS = {"seccomp": ("default", "unconfined")}
 
 
 def check_spec(spec: BoxSpec) -> None:
@@ -30,9 +31,9 @@ def check_spec(spec: BoxSpec) -> None:
         check_name(spec.name)
     if not spec.image:
         raise InvalidRequest("no image was named", hint="`boxy images` shows what there is")
-    for field, allowed in (*_KINDS.items(), ("userns", ("private", "host"))):
-        if getattr(spec, field) not in allowed:
-            raise _wrong(field, getattr(spec, field), f"it is one of {', '.join(allowed)}")
+    if spec.network not in _NETWORKS:
+        raise _wrong("network", spec.network, f"it is one of {', '.join(_NETWORKS)}")
+    isolation.check(spec)
     if spec.hostname is not None:
         _check_hostname(spec.hostname)
     for label in spec.labels:
@@ -140,7 +141,9 @@ def _check_hostname(name: str) -> None:
 def _check_mounts(spec: BoxSpec) -> None:
     seen = set()
     for mount in spec.mounts:
-        for field, path in (("source", mount.source), ("target", mount.target)):
+        isolation.check_mount(mount)
+        source = mount.source if mount.type == "bind" else "/"
+        for field, path in (("source", source), ("target", mount.target)):
             if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
                 raise _wrong(f"mounts.{field}", path, "it is an absolute path without ..")
         if not mount.target.strip("/"):
@@ -149,10 +152,3 @@ def _check_mounts(spec: BoxSpec) -> None:
         if target in seen:
             raise _wrong("mounts.target", mount.target, "it is given twice")
         seen.add(target)
-
-
-def _wrong(field: str, value: object, right: str) -> InvalidRequest:
-    shown = repr(value)
-    if len(shown) > 80:
-        shown = shown[:77] + "..."
-    return InvalidRequest(f"{field} cannot be {shown}", hint=right, field=field)

@@ -16,6 +16,8 @@ import time
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
+import msgspec
+
 from boxy_core.errors import BoxyError, Conflict, NotFound, Timeout
 from boxy_core.models import Box, ExitInfo, Status
 from boxy_core.paths import Paths
@@ -33,12 +35,16 @@ from boxyd.boxes_rules import (
 from boxyd.boxes_rules import (
     removing as leaving,
 )
+from boxyd.boxes_share import joined
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.boxes_sweep import empty, remove_group
 from boxyd.boxes_trace import Trace
 from boxyd.cgroup.interface import Driver
+from boxyd.disk import Disk
+from boxyd.isolation import joined as joined_to
 from boxyd.journal import about
-from boxyd.ports import Launches, Link, Networks, Plan, Stats, Stream
+from boxyd.plan_devices import rules as device_rules
+from boxyd.ports import Joined, Launches, Link, Networks, Plan, Stats, Stream
 from boxyd.state import State
 from boxyd.trees import remove_tree
 
@@ -64,6 +70,7 @@ class Lives:
         cgroups: Driver,
         stats: Stats,
         networks: Networks,
+        disk: Disk,
     ) -> None:
         self._paths = paths
         self._shelf = shelf
@@ -72,6 +79,7 @@ class Lives:
         self._cgroups = cgroups
         self._stats = stats
         self._networks = networks
+        self._disk = disk
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ start
@@ -109,17 +117,21 @@ class Lives:
         return box
 
     async def _launch(self, record: Record, stream: Stream | None, trace: Trace) -> Link:
-        box, image = record.box, image_of(record)
+        image = image_of(record)
+        other = self._settle_ids(record)
+        box = record.box
         folder = self._paths.box_run(box.id)
         with contextlib.ExitStack() as undo:
-            group = self._cgroups.create(self._paths.box_cgroup(box.id), box.spec.limits)
+            rules = device_rules(box.spec, mapped=box.id_base > 0)
+            where = self._paths.box_cgroup(box.id)
+            group = self._cgroups.create(where, box.spec.limits, rules)
             undo.callback(group.remove)
             undo.callback(setattr, record, "group", None)
             record.group = group
             trace.mark("cgroup")
             async with self._networks.starting(record) as network:
                 trace.mark("network")
-                plan = self._launches.plan(sized(box, stream), image, group, network.setting)
+                plan = self._launches.plan(sized(box, stream), image, group, network.setting, other)
                 remove_tree(folder)  # of a run that ended without a daemon
                 undo.callback(remove_tree, folder)
                 self._state.forget_exit(box.id)
@@ -129,6 +141,26 @@ class Lives:
             undo.pop_all()
         record.network = network
         return link
+
+    def _settle_ids(self, record: Record) -> Joined | None:
+        """Whose namespaces the box shares, if it does, and with them the range of ids; another
+        range for a box whose own was taken while it did not run.  Raises Conflict."""
+        box = record.box
+        found = joined(self._shelf, box)
+        if found is not None:
+            other, main = found
+            base = other.box.id_base
+        else:
+            main, base = None, box.id_base
+            if not self._launches.keep_id_base(base, box.id):
+                taken = [one.box.id_base for one in self._shelf]
+                base = self._launches.new_id_base(box.spec.userns, taken, box.id)
+                log.warning(
+                    "its ids from %d belong to another box now; it gets others", box.id_base
+                )
+        if base != box.id_base:
+            record.box = msgspec.structs.replace(box, id_base=base)
+        return main
 
     def _running(self, record: Record, link: Link) -> Box:
         """The box runs, behind this link: note it, and wait for its end."""
@@ -185,6 +217,7 @@ class Lives:
         """The main process is no more (None: and nobody knows how it ended)."""
         link, record.link, record.task = record.link, None, None
         self._stats.remove(record.box.id)
+        self._disk.soon(record.box.id)
         if link is not None:
             link.close()
         self._networks.ended(record.box)
@@ -426,10 +459,13 @@ class Lives:
         # Not written down: the folder's rename is what counts, and what survives a crash.
         record.box = leaving(record.box)
         trash = self._state.discard(record.box.id)
+        if not joined_to(record.box.spec):
+            self._launches.free_id_base(record.box.id_base, record.box.id)
         await empty(trash)
         with contextlib.suppress(OSError):
             remove_tree(self._paths.box_run(record.box.id))
         self._stats.forget(record.box.id)
+        self._disk.forget(record.box)
         self._shelf.drop(record)
         self._shelf.tell(record, "box.removed")
         record.removed.set_result(None)

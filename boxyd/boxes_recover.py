@@ -22,6 +22,7 @@ from boxyd.boxes_life import Lives
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.boxes_sweep import empty
 from boxyd.cgroup.interface import Driver
+from boxyd.isolation import joined
 from boxyd.journal import about
 from boxyd.ports import Launches, Link
 from boxyd.state import State, read_exit
@@ -72,6 +73,9 @@ class Recovery:
     def _shelve(self, box: Box) -> Record:
         record = Record(box, self._state.image_of(box))
         self._shelf.add(record)
+        if not joined(box.spec) and not self._launches.keep_id_base(box.id_base, box.id):
+            text = "the ids of box %s from %d are another daemon's, too"
+            log.warning(text, box.name, box.id_base)
         return record
 
     async def _take_up(self, record: Record) -> None:

@@ -12,6 +12,7 @@ import os
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
+import msgspec
 from aiohttp import web
 
 from boxy_core.errors import DaemonUnreachable, InvalidRequest
@@ -49,8 +50,14 @@ async def list_boxes(request: web.Request) -> web.Response:
     """The boxes that live, or all."""
     query = Query(request, "all", "filter")
     filters = [_filter(text) for text in query.texts("filter")]
-    shelf = request.app[HOUSE].shelf
-    return answer(shelf.select(everything=query.flag("all"), filters=filters))
+    house = request.app[HOUSE]
+    found = house.shelf.select(everything=query.flag("all"), filters=filters)
+    return answer([_measured(house, box) for box in found])
+
+
+def _measured(house: House, box: Box) -> Box:
+    """The box with what its layer took when it was measured last."""
+    return msgspec.structs.replace(box, disk=house.disk.used(box.id))
 
 
 def _filter(text: str) -> tuple[str, str]:
@@ -66,7 +73,8 @@ def _filter(text: str) -> tuple[str, str]:
 async def inspect(request: web.Request) -> web.Response:
     """One box."""
     Query(request)
-    return answer(request.app[HOUSE].shelf.find(request.match_info["ref"]).box)
+    house = request.app[HOUSE]
+    return answer(_measured(house, house.shelf.find(request.match_info["ref"]).box))
 
 
 async def history(request: web.Request) -> web.Response:

@@ -44,6 +44,11 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     nofile: int = NOFILE
     """open files that a box may have"""
     cgroup_mount: str = "/sys/fs/cgroup"
+    time_namespaces: bool = True
+    devices: tuple[str, ...] = ()
+    """of those that a privileged box is given, the ones that are here"""
+    project_quota: bool = False
+    """the file system of the boxes counts and limits what each writes"""
 
     @property
     def features(self) -> dict[str, bool]:
@@ -54,6 +59,8 @@ class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
             "layers by descriptor": self.fd_layers,
             "seccomp": self.seccomp,
             "cgroup namespaces": "cgroup" in self.namespaces,
+            "time namespaces": self.time_namespaces,
+            "disk limits": self.project_quota,
         }
 
 
@@ -97,6 +104,8 @@ def probe(proc: str = "/proc") -> HostFacts:
         seccomp=filters,
         namespaces=tuple(namespaces),
         nofile=NOFILE if nofile == resource.RLIM_INFINITY else min(nofile, NOFILE),
+        time_namespaces=os.path.exists(f"{proc}/self/timens_offsets"),
+        devices=tuple(path for path in ("/dev/fuse", "/dev/net/tun") if os.path.exists(path)),
     )
 
 

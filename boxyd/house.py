@@ -13,6 +13,8 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from boxy_core.paths import Paths
 from boxyd.boxes import Boxes
 from boxyd.boxes_life import Lives
@@ -20,10 +22,12 @@ from boxyd.boxes_recover import Recovery
 from boxyd.boxes_shelf import Shelf
 from boxyd.cgroup.interface import Driver
 from boxyd.diary import Diary
+from boxyd.disk import Disk
 from boxyd.events import Events
 from boxyd.images import Images, Store
 from boxyd.network.networks import Defaults, Networks
 from boxyd.ports import Launches
+from boxyd.runtime import quota
 from boxyd.state import State
 from boxyd.stats import Sampler
 from boxyd.traffic import Settings, Traffic
@@ -48,6 +52,7 @@ class House:
     sampler: Sampler
     diary: Diary
     networks: Networks
+    disk: Disk
     features: dict[str, bool] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     """what this host or its boxes lack, a sentence each"""
@@ -73,24 +78,40 @@ async def furnish(
     events, state = Events(), State(paths)
     shelf = Shelf(state, events)
     images = Images(store, events)
-    sampler = Sampler(on_oom=shelf.note_oom)
+    disk = Disk(paths, counts=quota.supported(paths.boxes))
+    sampler = Sampler(on_oom=shelf.note_oom, disk=disk.used)
     networks = Networks(paths, shelf, events, defaults, no_networks)
-    lives = Lives(paths, shelf, state, launches, cgroups, sampler, networks)
-    boxes = Boxes(shelf, state, images, launches, cgroups, networks)
+    lives = Lives(paths, shelf, state, launches, cgroups, sampler, networks, disk)
+    boxes = Boxes(shelf, state, images, launches, cgroups, networks, disk)
     diary = Diary(paths)
     house = House(
-        paths, events, images, shelf, boxes, lives, launches, cgroups, sampler, diary, networks
+        paths,
+        events,
+        images,
+        shelf,
+        boxes,
+        lives,
+        launches,
+        cgroups,
+        sampler,
+        diary,
+        networks,
+        disk,
     )
     damaged = await Recovery(paths, state, shelf, lives, launches, cgroups).run()
     await networks.take_up()
     house.notices += [*cgroups.notices, *damaged]
-    sampling = asyncio.create_task(sampler.run())
+    beside = [
+        asyncio.create_task(sampler.run()),
+        asyncio.create_task(disk.run(lambda: [record.box for record in shelf])),
+    ]
     events.emit("daemon.started", boot=events.boot)
     try:
         yield house
     finally:
-        sampling.cancel()
-        await asyncio.wait([sampling])
+        for task in beside:
+            task.cancel()
+        await asyncio.wait(beside)
         await lives.close()
         await networks.close()
         sampler.close()
@@ -108,6 +129,7 @@ async def open_house(
     from boxy_core.image.store import ImageStore
     from boxyd import cgroup, host
     from boxyd.boxes_launch import Launching
+    from boxyd.claims import Claims
     from boxyd.launcher import Launcher
 
     facts = host.probe()
@@ -119,16 +141,18 @@ async def open_house(
     launcher = Launcher(paths)
     await launcher.start()
     try:
-        launching = Launching(paths, facts, launcher)
+        claims = Claims(paths.ids, paths.root)
+        facts = msgspec.structs.replace(facts, project_quota=quota.supported(paths.boxes))
+        launching = Launching(paths, facts, launcher, claims)
         driver = cgroup.detect(parent=paths.cgroup)
         async with furnish(paths, store, launching, driver, defaults, None) as house:
             house.features = dict(facts.features)
-            house.notices[:0] = facts.notices
             house.traffic = Traffic(
                 store, Credentials(paths.root + "/credentials"), registries or Settings(),
                 house.events, lambda: (record.box for record in house.shelf),
             )  # fmt: skip
             house.images.fetch = house.traffic.ready
+            house.notices[:0] = [*facts.notices, *claims.notices]
             yield house
     finally:
         await launcher.close()

@@ -144,7 +144,7 @@ def _raise_file_limit() -> None:
 
 def _served_at(paths: Paths, sock: socket.socket) -> Paths:
     """The paths with the socket where systemd opened it."""
-    return Paths(paths.root, paths.run, sock.getsockname(), paths.registry, paths.cgroup)
+    return Paths(paths.root, paths.run, sock.getsockname(), paths.registry, paths.cgroup, paths.ids)
 
 
 async def _serve(

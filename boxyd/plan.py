@@ -11,33 +11,27 @@ import functools
 import os
 from typing import Any, NamedTuple, Protocol
 
-from boxy_core.errors import InvalidRequest
-from boxy_core.models import Box, BoxSpec, Image, Mount
+import msgspec
+
+from boxy_core.errors import InvalidRequest, StartFailed
+from boxy_core.models import Box, Image, Mount
 from boxy_core.paths import SHORT_ID, Paths
-from boxyd import plan_network
+from boxyd import plan_network, plan_spaces
 from boxyd.host import HostFacts
 from boxyd.ids import COUNT
-from boxyd.ports import Setting
-from boxyd.runtime import capabilities, seccomp, steps
+from boxyd.isolation import kept_capabilities
+from boxyd.ports import Joined, Setting
+from boxyd.runtime import quota, seccomp, steps
+from boxyd.state import PROFILE_FILE
 
 VERSION = 1
 LOG_LIMIT, LOG_KEEP = 8 << 20, 3
 RING = 256 << 10
 NOFILE_SOFT = 65536
 """where the limit of open files starts: some programs close every number up to it"""
-SHM_SIZE = 64 << 20
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 TERM = "xterm-256color"
 
-MASKED = [
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kallsyms", "/proc/kcore",
-    "/proc/keys", "/proc/kmsg", "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags",
-    "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/proc/timer_list",
-    "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
-    "/sys/fs/bpf", "/sys/fs/pstore", "/sys/fs/selinux", "/sys/kernel/debug",
-    "/sys/kernel/security", "/sys/kernel/tracing",
-]  # fmt: skip
-READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 RESERVED = ("/proc", "/sys", "/dev/pts", "/dev/mqueue")
 """where nothing of the user's may be mounted: the box's safety rests on what stands there"""
 
@@ -81,18 +75,17 @@ def build(
     cgroup: CgroupPlan,
     host: HostFacts,
     setting: Setting | None = None,
+    joined: Joined | None = None,
 ) -> dict[str, Any]:
     """The plan of a box.  `box.args` and `box.id_base` are settled; raises InvalidRequest.
 
-    `setting` is what the network has to say; None: there is none.
+    `setting` is what the network has to say; None: there is none.  `joined` is whom the box
+    shares namespaces with, if it does; without it a plan of such a box is for reading only.
     """
     spec = box.spec
     setting = setting or _unconnected(box)
     mapped = box.id_base > 0
     folder = paths.box(box.id)
-    namespaces = [name for name in host.namespaces if name != "user" or mapped]
-    if not plan_network.owns_network(spec):
-        namespaces.remove("net")
     return {
         "version": VERSION,
         "id": box.id,
@@ -106,7 +99,8 @@ def build(
         "log_limit": LOG_LIMIT,
         "log_keep": LOG_KEEP,
         "ring": RING,
-        "namespaces": namespaces,
+        "namespaces": plan_spaces.namespaces(spec, mapped, host),
+        "join": plan_spaces.join(spec, joined, mapped),
         "id_map": [[0, box.id_base, COUNT]] if mapped else [],
         "cgroup": {
             "tasks": list(cgroup.tasks),
@@ -115,7 +109,10 @@ def build(
             "oom": cgroup.oom,
         },
         "rlimits": {"core": [0, 0], "nofile": [min(host.nofile, NOFILE_SOFT), host.nofile]},
-        "steps": [step.to_json() for step in _steps(box, image, paths, cgroup, host, setting)],
+        "ulimits": {name: [limit.soft, limit.hard] for name, limit in spec.ulimits.items()},
+        "steps": [
+            step.to_json() for step in _steps(box, image, paths, cgroup, host, setting, joined)
+        ],
         "process": {
             "args": list(box.args),
             "env": _environment(box, image),
@@ -129,11 +126,16 @@ def describe(plan: dict[str, Any]) -> list[str]:
     """The plan in sentences, one for each step."""
     names = ", ".join(plan["namespaces"])
     lines = [f"fork a process with namespaces of its own: {names}"]
+    if plan["join"]:
+        names = ", ".join(plan["join"]["namespaces"])
+        lines.append(f"have it enter those of the process {plan['join']['pid']}: {names}")
     if plan["id_map"]:
         base = plan["id_map"][0][1]
         lines.append(f"map its users 0 to {COUNT - 1} to the host's {base} and up")
     if plan["cgroup"]["procs"] or plan["cgroup"]["into"]:
         lines.append("put it into a cgroup of its own, where limits apply")
+    for name, (soft, hard) in plan["ulimits"].items():
+        lines.append(f"limit each process: {name} to {soft}, {hard} at most (setrlimit)")
     lines += [steps.from_json(step).describe() for step in plan["steps"]]
     process = plan["process"]
     reaper = " below a PID 1 of Boxy's that reaps orphans" if process["init"] else " as PID 1"
@@ -144,10 +146,17 @@ def describe(plan: dict[str, Any]) -> list[str]:
 
 
 def _steps(
-    box: Box, image: Image, paths: Paths, cgroup: CgroupPlan, host: HostFacts, setting: Setting
+    box: Box,
+    image: Image,
+    paths: Paths,
+    cgroup: CgroupPlan,
+    host: HostFacts,
+    setting: Setting,
+    joined: Joined | None,
 ) -> list[steps.Step]:
     return [
-        *_filesystems(box, image, paths, cgroup, host),
+        *_filesystems(box, image, paths, cgroup, host, joined),
+        *plan_spaces.scratch(box.spec),
         *_mounts(box, image),
         *_files(box, paths, setting),
         *_confinement(box, host, setting),
@@ -156,9 +165,14 @@ def _steps(
 
 
 def _filesystems(
-    box: Box, image: Image, paths: Paths, cgroup: CgroupPlan, host: HostFacts
+    box: Box,
+    image: Image,
+    paths: Paths,
+    cgroup: CgroupPlan,
+    host: HostFacts,
+    joined: Joined | None,
 ) -> list[steps.Step]:
-    """/proc and /sys before anything hides the host's, which the kernel wants to see."""
+    """The layers, and the kernel's own file systems."""
     folder = paths.box(box.id)
     made: list[steps.Step] = [
         steps.Overlay(
@@ -167,17 +181,14 @@ def _filesystems(
             work=folder + "/work",
             volatile=box.spec.auto_remove,
             by_path=not host.fd_layers,
+            project=quota.project_of(box.id) if host.project_quota else 0,
+            limit=box.spec.limits.disk or 0,
         ),
-        steps.Proc(),
-        plan_network.sysfs(box.spec),
-        steps.Dev(),
-        steps.Devpts(),
-        steps.Tmpfs(target="/dev/shm", size=SHM_SIZE),
-        steps.Mqueue(),
+        *plan_spaces.kernel_filesystems(box.spec, joined, box.id_base > 0, host),
     ]
     folders = cgroup_folders(cgroup, host.cgroup_mount)
     if folders:
-        made.append(steps.Cgroupfs(folders=folders))
+        made.append(steps.Cgroupfs(folders=folders, read_only=not box.spec.privileged))
     return made
 
 
@@ -205,8 +216,19 @@ def _mounts(box: Box, image: Image) -> list[steps.Step]:
     ]
     for mount in _sorted(box.spec.mounts):
         check_target(mount.target)
-        made.append(steps.Bind(source=mount.source, target=mount.target, read_only=mount.read_only))
+        made.append(_mount(mount))
     return made
+
+
+def _mount(mount: Mount) -> steps.Step:
+    """The step that makes one of the user's mounts."""
+    if mount.type == "tmpfs":
+        mode = 0o1777 if mount.mode is None else mount.mode
+        return steps.Tmpfs(
+            target=mount.target, size=mount.size or 0, mode=f"{mode:o}", exec=mount.exec,
+            read_only=mount.read_only,
+        )  # fmt: skip
+    return steps.Bind(source=mount.source, target=mount.target, read_only=mount.read_only)
 
 
 def _sorted(mounts: list[Mount]) -> list[Mount]:
@@ -249,7 +271,9 @@ def _files(box: Box, paths: Paths, setting: Setting) -> list[steps.Step]:
 
 
 def hostname(box: Box) -> str:
-    """As asked for, or the first digits of the id."""
+    """As asked for, or the host's if that is shared, or the first digits of the id."""
+    if box.spec.uts == "host":
+        return os.uname().nodename
     return box.spec.hostname or box.id[:SHORT_ID]
 
 
@@ -259,12 +283,10 @@ def _confinement(box: Box, host: HostFacts, setting: Setting) -> list[steps.Step
     made: list[steps.Step] = []
     if spec.tty:
         made.append(steps.Console())
-    made += plan_network.connection(spec, host)
-    made += [
-        steps.Hostname(name=hostname(box)),
-        steps.Mask(paths=MASKED),
-        steps.Readonly(paths=READ_ONLY),
-    ]
+    made += plan_spaces.settings(spec, host)
+    if spec.uts != "host":
+        made.append(steps.Hostname(name=hostname(box)))
+    made += plan_spaces.hidden(spec)
     if spec.read_only:
         made.append(steps.ReadonlyRoot())
     return [*made, *plan_network.wait(setting), steps.Pivot()]
@@ -272,31 +294,41 @@ def _confinement(box: Box, host: HostFacts, setting: Setting) -> list[steps.Step
 
 def _privileges(box: Box, image: Image, paths: Paths, host: HostFacts) -> list[steps.Step]:
     spec = box.spec
-    kept = _capabilities(spec)
+    kept = kept_capabilities(spec)
     made: list[steps.Step] = [
         steps.Keyring(),
         steps.Capabilities(keep=kept),
         steps.User(name=spec.user if spec.user is not None else image.user, keep=kept),
-        steps.NoNewPrivs(),
     ]
-    if host.seccomp and spec.seccomp != "unconfined":
-        name = seccomp.program_name(_default_profile(), kept, host.arch)
-        made.append(
-            steps.Seccomp(
-                program=f"{paths.root}/cache/seccomp/{name}",
-                profile=seccomp.DEFAULT_PROFILE,
-                capabilities=kept,
-            )
-        )
+    if spec.no_new_privs and not spec.privileged:
+        made.append(steps.NoNewPrivs())
+    if host.seccomp and spec.seccomp != "unconfined" and not spec.privileged:
+        made.append(_filter(box, paths, kept, host))
     return made
 
 
-def _capabilities(spec: BoxSpec) -> list[str]:
+def _filter(box: Box, paths: Paths, kept: list[str], host: HostFacts) -> steps.Step:
+    """The filter's compiled form, named by all that it depends on."""
+    path, text = seccomp.DEFAULT_PROFILE, b""
+    if box.spec.seccomp == "custom":
+        path = f"{paths.box(box.id)}/{PROFILE_FILE}"
+        if box.spec.seccomp_profile is not None:  # a box that is not made yet
+            text = msgspec.json.encode(box.spec.seccomp_profile)
+        else:
+            text = _own_profile(path)
+    name = seccomp.program_name(text or _default_profile(), kept, host.arch)
+    program = f"{paths.root}/cache/seccomp/{name}"
+    return steps.Seccomp(program=program, profile=path, capabilities=kept)
+
+
+def _own_profile(path: str) -> bytes:
+    """The profile that was given with the box.  Raises StartFailed."""
     try:
-        return capabilities.selected(spec.cap_add, spec.cap_drop)
-    except ValueError as error:
-        raise InvalidRequest(
-            f'there is no capability "{error}"', hint="capabilities(7) lists them; or say ALL"
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise StartFailed(
+            f"the box's own seccomp profile cannot be read: {error}", step="seccomp"
         ) from None
 
 

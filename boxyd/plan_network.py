@@ -8,7 +8,6 @@ box's network sees what its shim mounted there.
 from __future__ import annotations
 
 from boxy_core.models import BoxSpec
-from boxyd.host import HostFacts
 from boxyd.ports import Setting
 from boxyd.runtime import steps
 
@@ -24,7 +23,7 @@ def sysfs(spec: BoxSpec) -> steps.Step:
     """The box's /sys."""
     if spec.network.startswith(SHARED):
         return steps.JoinedSysfs()
-    return steps.Sysfs(shared=spec.network == "host")
+    return steps.Sysfs(shared=spec.network == "host", read_only=not spec.privileged)
 
 
 def file(name: str, folder: str, text: str, setting: Setting) -> steps.Step:
@@ -34,18 +33,6 @@ def file(name: str, folder: str, text: str, setting: Setting) -> steps.Step:
         return steps.File(source=folder + name, target=target, text=text)
     source = f"{setting.joins}{target}" if setting.joins else target
     return steps.Bind(source=source, target=target, read_only=True, optional=True, map_ids=False)
-
-
-def connection(spec: BoxSpec, host: HostFacts) -> list[steps.Step]:
-    """Loopback and the usual settings, in a network of its own."""
-    made: list[steps.Step] = []
-    if owns_network(spec) and "net" in host.namespaces:
-        values = {
-            "net.ipv4.ip_unprivileged_port_start": "0",
-            "net.ipv4.ping_group_range": "0 65535",
-        }
-        made += [steps.Loopback(), steps.Sysctl(values=values)]
-    return made
 
 
 def wait(setting: Setting) -> list[steps.Step]:

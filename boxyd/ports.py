@@ -43,6 +43,14 @@ class Wires(NamedTuple):
     """the network namespace to join instead of a new one"""
 
 
+class Joined(NamedTuple):
+    """The main process of the box whose namespaces are shared; no pid is trusted without the
+    time at which its process started."""
+
+    pid: int
+    start_time: int
+
+
 class Link(Protocol):
     """The control connection to one shim: boxyd.launcher.ShimLink."""
 
@@ -146,15 +154,26 @@ class Launches(Protocol):
     """Making boxes run and reaching those that do: boxyd.boxes_launch.Launching."""
 
     def plan(
-        self, box: Box, image: Image, group: Cgroup | None, setting: Setting | None = None
+        self,
+        box: Box,
+        image: Image,
+        group: Cgroup | None,
+        setting: Setting | None = None,
+        joined: Joined | None = None,
     ) -> Plan:
         """The steps that make the box; without a cgroup: for reading only."""
 
     def describe(self, plan: Plan) -> list[str]:
         """The plan in words."""
 
-    def new_id_base(self, userns: str, taken: list[int]) -> int:
-        """The first host id of a new box's range, 0 for none."""
+    def new_id_base(self, userns: str, taken: list[int], box_id: str = "") -> int:
+        """The first host id of a new box's range, 0 for none; claimed for `box_id` if given."""
+
+    def keep_id_base(self, base: int, box_id: str) -> bool:
+        """Claim a range that the box had before; False if somebody else's box has it now."""
+
+    def free_id_base(self, base: int, box_id: str) -> None:
+        """The box is removed, and its range is anyone's."""
 
     async def launch(self, plan: Plan, stream: Stream | None, wires: Wires = NO_WIRES) -> Link:
         """Make the box run; raises StartFailed and its kind."""

@@ -28,6 +28,7 @@ BOX_FILE = "box.json"
 IMAGE_FILE = "image.json"
 EXIT_FILE = "exit.json"
 TRACE_FILE = "trace.json"
+PROFILE_FILE = "seccomp.json"
 REMOVING = ".removing-"
 """What begins so is on its way out: a box's folder is renamed first, then emptied."""
 
@@ -95,15 +96,17 @@ class State:
         self._pool = ThreadPoolExecutor(1, "boxyd-sync")
         self._syncing: asyncio.Future[None] | None = None
 
-    def make(self, box: Box, image: Image) -> None:
+    def make(self, box: Box, image: Image, profile: bytes = b"") -> None:
         """Create the folder of a new box; without box.json, the last file, it is none yet.
 
         The image's configuration is kept beside it: a box stays what it was made as, whatever
-        becomes of the registry folder.
+        becomes of the registry folder; so is a seccomp profile of the user's own.
         """
         folder = self._paths.box(box.id)
         os.mkdir(folder, 0o700)
         try:
+            if profile:
+                write_atomic(f"{folder}/{PROFILE_FILE}", profile)
             write_atomic(f"{folder}/{IMAGE_FILE}", _readable(image))
             self._write(box)
         except BaseException:
@@ -249,5 +252,5 @@ def _readable(model: object) -> bytes:
 
 def _is_empty(folder: str) -> bool:
     """Whether a folder holds nothing but what `State.make` was about to fill."""
-    ours = {IMAGE_FILE, IMAGE_FILE + ".tmp", BOX_FILE + ".tmp"}
+    ours = {PROFILE_FILE, PROFILE_FILE + ".tmp", IMAGE_FILE, IMAGE_FILE + ".tmp", BOX_FILE + ".tmp"}
     return ours.issuperset(os.listdir(folder))

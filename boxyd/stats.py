@@ -52,14 +52,19 @@ _PACKED = struct.Struct(f"<dd{len(EMPTY)}q")
 class Tick:
     """One round of samples, shared by all readers: made into models and JSON on first use."""
 
-    def __init__(self, when: float, packed: dict[str, bytes]) -> None:
+    def __init__(
+        self, when: float, packed: dict[str, bytes], disk: Callable[[str], int | None]
+    ) -> None:
         self.time = when
         self._packed = packed
+        self._disk = disk
 
     @cached_property
     def boxes(self) -> list[Stats]:
         """A sample of each box."""
-        return [_stats(box_id, packed) for box_id, packed in self._packed.items()]
+        return [
+            _stats(box_id, packed, self._disk(box_id)) for box_id, packed in self._packed.items()
+        ]
 
     @cached_property
     def encoded(self) -> bytes:
@@ -69,7 +74,7 @@ class Tick:
     def get(self, box_id: str) -> Stats | None:
         """The sample of one box."""
         packed = self._packed.get(box_id)
-        return None if packed is None else _stats(box_id, packed)
+        return None if packed is None else _stats(box_id, packed, self._disk(box_id))
 
 
 class _Subject:
@@ -98,17 +103,20 @@ class _Subject:
 class Sampler:
     """Samples every box that was added, once in `interval` seconds, while `run` runs.
 
-    `on_oom(box_id, kills)` is called when the kernel killed in a box for want of memory.
+    `on_oom(box_id, kills)` is called when the kernel killed in a box for want of memory;
+    `disk(box_id)` tells what its layer takes, which is measured elsewhere.
     """
 
     def __init__(
         self,
         *,
         on_oom: Callable[[str, int], None] | None = None,
+        disk: Callable[[str], int | None] | None = None,
         interval: float = INTERVAL,
         history: int = HISTORY,
     ) -> None:
         self._on_oom = on_oom
+        self._disk = disk or _unknown
         self._interval = interval
         self._length = history
         self._subjects: dict[str, _Subject] = {}
@@ -156,9 +164,10 @@ class Sampler:
         subject = self._subjects.get(box_id)
         if subject is None or subject.read is None:
             return None
+        disk = self._disk(box_id)
         if subject.cpu_usec < 0:
-            return _stats(box_id, self._sample(box_id, subject, time.time()))
-        return _stats(box_id, subject.history[-1])
+            return _stats(box_id, self._sample(box_id, subject, time.time()), disk)
+        return _stats(box_id, subject.history[-1], disk)
 
     def refresh(self, box_id: str) -> None:
         """Sample a box out of turn: its limits were changed, and the next look must show them."""
@@ -191,7 +200,7 @@ class Sampler:
                 packed[box_id] = self._sample(box_id, subject, now)
             if count % _SLICE == 0:
                 await asyncio.sleep(0)
-        tick = Tick(now, packed)
+        tick = Tick(now, packed, self._disk)
         waiting, self._next = self._next, None
         if waiting is not None and not waiting.done():
             waiting.set_result(tick)
@@ -210,7 +219,11 @@ def _nothing() -> None:
     """What is done to close a subject that is not open."""
 
 
-def _stats(box_id: str, packed: bytes) -> Stats:
+def _unknown(_: str) -> None:
+    """The size of a layer that nobody measures."""
+
+
+def _stats(box_id: str, packed: bytes, disk: int | None = None) -> Stats:
     when, percent, *row = _PACKED.unpack(packed)
     return Stats(
         id=box_id,
@@ -227,6 +240,7 @@ def _stats(box_id: str, packed: bytes) -> Stats:
         net_rx=row[NET_RX],
         net_tx=row[NET_TX],
         oom_kills=row[OOM_KILLS],
+        disk=disk,
         cpu_pressure=_percent(row[CPU_PRESSURE]),
         memory_pressure=_percent(row[MEMORY_PRESSURE]),
         io_pressure=_percent(row[IO_PRESSURE]),

@@ -39,7 +39,14 @@ def listing(context: Context, args: Args) -> int:
 
         colour = is_terminal(1) and not os.environ.get("NO_COLOR")
         sys.stdout.write(
-            boxes(found, time.time(), width=width(), full=args["no_trunc"], colour=colour)
+            boxes(
+                found,
+                time.time(),
+                width=width(),
+                full=args["no_trunc"],
+                colour=colour,
+                sizes=args["size"],
+            )
         )
     return 0
 
@@ -54,6 +61,7 @@ COMMANDS = {
             Option("-q", "--quiet", help="only ids"),
             Option("-f", "--filter", metavar="KEY=VALUE", many=True, parse=filter_text,
                    help="only those with this status, name, image, id or label; may be repeated"),
+            Option("-s", "--size", help="also what their own layers take on the disk"),
             Option("--no-trunc", help="cut nothing"),
             JSON,
         ),

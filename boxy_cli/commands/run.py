@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from boxy_cli.commands.isolation import CONFINEMENT, SECURITY, SPACES
+from boxy_cli.commands.isolation import fields as isolation
 from boxy_cli.commands.network_options import NETWORK, network_spec
 from boxy_cli.commands.shared import (
     DETACH_KEYS,
@@ -49,14 +51,16 @@ _COMMON = (
     *LIMITS,
     Option("--pull", metavar="WHEN", choices=("missing", "always", "never"),
            help="whether to ask the registry: missing (if it is not here), always, never"),
+    *CONFINEMENT,
     Option("--read-only", help="nothing outside of /dev, /run, /tmp and volumes can be written"),
     Option("--init", help="reap processes by a small PID 1 above the command"),
     Option("--cap-add", metavar="CAPABILITY", many=True, help="give a capability, or ALL"),
     Option("--cap-drop", metavar="CAPABILITY", many=True, help="take a capability, or ALL"),
-    Option("--security-opt", metavar="OPTION", many=True, help="seccomp=unconfined"),
+    SECURITY,
     Option("--userns", metavar="MODE", choices=("private", "host"),
            help="private: root in the box is nobody outside; host: it is root"),
     *NETWORK,
+    *SPACES,
     Option("--stop-signal", metavar="SIGNAL", kind="signal", help="what boxy stop sends"),
     Option("--stop-timeout", metavar="TIME", parse=seconds,
            help="grace period between stop and kill (10s)"),
@@ -80,17 +84,21 @@ def spec(args: Args) -> dict[str, Any]:
         "auto_remove": args["rm"],
         **network_spec(args.values),
         "limits": limits(args.values),
-        "mounts": [_mount(text) for text in args["volume"]],
+        "mounts": [*(_mount(text) for text in args["volume"]), *args["tmpfs"]],
         "read_only": args["read_only"],
         "init": args["init"],
         "cap_add": args["cap_add"],
         "cap_drop": args["cap_drop"],
-        "seccomp": _seccomp(args["security_opt"]),
         "userns": args["userns"],
+        **isolation(args),
         "stop_signal": args["stop_signal"],
         "stop_timeout": args["stop_timeout"],
     }
-    wanted = {key: value for key, value in given.items() if value or isinstance(value, float)}
+    wanted = {
+        key: value
+        for key, value in given.items()
+        if value or isinstance(value, float) or (key == "no_new_privs" and value is False)
+    }
     if args["entrypoint"] == "":
         wanted["entrypoint"] = []  # the image's is taken away
     if args["tty"]:
@@ -114,17 +122,6 @@ def _mount(text: str) -> dict[str, object]:
             f"--volume: {text!r} is not SOURCE:TARGET[:ro]", hint="write it like /srv/data:/data:ro"
         )
     return {"source": os.path.abspath(source), "target": target, "read_only": mode == "ro"}
-
-
-def _seccomp(given: list[str]) -> str | None:
-    for text in given:
-        name, _, value = text.replace(":", "=", 1).partition("=")
-        if name != "seccomp":
-            raise InvalidRequest(
-                f"--security-opt: {text!r} is unknown", hint="seccomp=unconfined is what there is"
-            )
-        return value
-    return None
 
 
 # ------------------------------------------------------------------ the commands

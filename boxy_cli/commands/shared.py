@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from boxy_cli.commands.isolation import count, pages, rate, storage
 from boxy_cli.options import Argument, Option
 from boxy_core.errors import InvalidRequest
 from boxy_core.units import parse_cpus, parse_duration, parse_size
@@ -42,11 +43,17 @@ def _cpus(text: str) -> float:
     return parse_cpus(text)
 
 
+def _swap(text: str) -> int:
+    return -1 if text == "-1" else parse_size(text)
+
+
 LIMITS = (
     Option("-m", "--memory", metavar="SIZE", parse=parse_size,
            help="memory at most: 512m, 1.5g"),
-    Option("--memory-swap", metavar="SIZE", parse=parse_size,
-           help="memory and swap together at most; without it no swap"),
+    Option("--memory-swap", metavar="SIZE", parse=_swap,
+           help="memory and swap together at most, -1: any; without it no swap"),
+    Option("--memory-reservation", metavar="SIZE", parse=parse_size,
+           help="memory that is taken from it last when the host runs short"),
     Option("--cpus", metavar="N", parse=_cpus, help="CPUs at most: 2, 0.5"),
     Option("-c", "--cpu-shares", metavar="N", parse=_number,
            help="weight against other boxes, 2 to 262144, usually 1024"),
@@ -54,16 +61,39 @@ LIMITS = (
     Option("--pids-limit", metavar="N", parse=_pids, help="processes at most; -1 for no limit"),
     Option("--io-weight", metavar="N", parse=_number, aliases=("--blkio-weight",),
            help="weight of its disk accesses, 10 to 1000"),
+    Option("--device-read-bps", metavar="DEVICE:RATE", many=True, parse=rate,
+           help="bytes a second that it reads from a disk at most: /dev/vda:10m"),
+    Option("--device-write-bps", metavar="DEVICE:RATE", many=True, parse=rate,
+           help="bytes a second that it writes at most"),
+    Option("--device-read-iops", metavar="DEVICE:N", many=True, parse=count,
+           help="reads a second at most"),
+    Option("--device-write-iops", metavar="DEVICE:N", many=True, parse=count,
+           help="writes a second at most"),
+    Option("--hugetlb", metavar="PAGESIZE=SIZE", many=True, parse=pages,
+           help="huge pages at most: 2MB=64m"),
+    Option("--disk", metavar="SIZE", parse=parse_size,
+           help="size of its writable layer at most (ext4 or XFS with project quota)"),
+    Option("--storage-opt", metavar="size=SIZE", parse=storage,
+           help="the same, in Docker's words"),
 )  # fmt: skip
 _LIMIT_KEYS = {
     "memory": "memory", "memory_swap": "memory_swap", "cpus": "cpus", "cpu_shares": "cpu_shares",
     "cpuset_cpus": "cpuset", "pids_limit": "pids", "io_weight": "io_weight",
+    "memory_reservation": "memory_reservation", "storage_opt": "disk", "disk": "disk",
+    "device_read_bps": "io_read_bps", "device_write_bps": "io_write_bps",
+    "device_read_iops": "io_read_iops", "device_write_iops": "io_write_iops",
+    "hugetlb": "hugetlb",
 }  # fmt: skip
 
 
 def limits(values: dict[str, object]) -> dict[str, object]:
     """The model Limits of what was given."""
-    return {field: values[key] for key, field in _LIMIT_KEYS.items() if values[key] is not None}
+    given = {
+        field: values[key] for key, field in _LIMIT_KEYS.items() if values[key] not in (None, [])
+    }
+    return {
+        field: dict(value) if isinstance(value, list) else value for field, value in given.items()
+    }
 
 
 def seconds(text: str) -> float:

@@ -14,7 +14,7 @@ import signal
 import socket
 import time
 
-from boxyd.runtime import init, netns, report, stage
+from boxyd.runtime import init, netns, report, share, stage
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.steps import Host, Step, from_json
 
@@ -173,7 +173,7 @@ def start(
         with netns.entered(host.netns):
             moved = _clone(plan, cgroup, running, birth, ours)
         theirs.close()
-        _admit(plan, cgroup, running, moved, host.notices)
+        _admit(plan, cgroup, running, moved)
         if host.network >= 0:
             netns.tell(host.network, running.pid)
         ours.settimeout(report.TIMEOUT)
@@ -228,8 +228,16 @@ def _clone(
     """Fork the new process; whether it still has to be moved into its cgroup."""
     flags = 0
     for name in plan["namespaces"]:
-        if name != "cgroup":  # unshared by the child, once it is in its cgroup
+        if name == "time":
+            share.own_clocks()
+        elif name != "cgroup":  # unshared by the child, once it is in its cgroup
             flags |= sys_.NAMESPACES[name]
+    if plan["join"]:
+        tasks, birth.tasks = birth.tasks, []
+        share.clone(
+            plan, flags, cgroup, tasks, ours, birth.sync, running, lambda: init.main(plan, birth)
+        )
+        return False
     pid, pidfd, move = cgroup.clone(flags)
     if pid == 0:
         ours.close()
@@ -238,18 +246,31 @@ def _clone(
     return move
 
 
-def _admit(
-    plan: dict[str, Any], cgroup: Cgroup, running: Running, move: bool, notices: list[str]
-) -> None:
+def _admit(plan: dict[str, Any], cgroup: Cgroup, running: Running, move: bool) -> None:
     """What only the host's root can do for the new process: cgroup, ids, limits."""
     if move:
         cgroup.move(running.pid)
-    if plan["id_map"]:
+    if "user" in plan["namespaces"]:
         text = "".join(f"{first} {base} {count}\n" for first, base, count in plan["id_map"])
         stage.write_maps(running.pid, text)
-    for name, (soft, hard) in plan["rlimits"].items():
-        set_limit(running.pid, name, soft, hard, notices)
+    set_limits(plan, running.pid, running.host.notices)
     forget_oom_grace(running.pid)
+
+
+def set_limits(plan: dict[str, Any], pid: int, notices: list[str]) -> None:
+    """The process's limits: the usual ones as far as the host lets, those asked for, or not.
+
+    Raises StartFailed.
+    """
+    for name, (soft, hard) in plan["rlimits"].items():
+        if name not in plan["ulimits"]:
+            set_limit(pid, name, soft, hard, notices)
+    for name, (soft, hard) in plan["ulimits"].items():
+        refused: list[str] = []
+        set_limit(pid, name, soft, hard, refused)
+        if refused:
+            text = f"{name} cannot be {soft}:{hard} on this host"
+            raise report.step_failed("ulimit", errno.EPERM, text)
 
 
 def set_limit(pid: int, name: str, soft: int, hard: int, notices: list[str]) -> None:

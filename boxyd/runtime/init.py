@@ -11,6 +11,7 @@ import fcntl
 import os
 import select
 import signal
+import stat
 import struct
 import termios
 import time
@@ -85,6 +86,11 @@ def finish(
     The filter goes on last, right before execve: it may not even allow what comes before.
     """
     filters = [step for step in steps if step.do == "seccomp"]
+    if not any(step.do == "no_new_privs" for step in steps):
+        # Without that promise only CAP_SYS_ADMIN may load a filter (seccomp(2)): while it is there.
+        before = [step for step in steps if step.do == "keyring"]
+        rest = [step for step in steps if step not in (*before, *filters)]
+        steps, filters = [*before, *filters, *rest], []
     for step in steps:
         if step not in filters:
             at[0] = step.do
@@ -160,8 +166,25 @@ def take_pipes(stdio: Sequence[int]) -> None:
     """The pipes become 0, 1 and 2; no stdin is the box's own null device."""
     stdin, stdout, stderr = stdio
     if stdin < 0:
-        stdin = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        stdin = _nothing()
     command.place_stdio(stdin, stdout, stderr)
+
+
+def _nothing() -> int:
+    """The box's null device; a box may have put something else there, on which whoever opens it
+    waits for ever: then the end of an empty pipe."""
+    try:
+        fd = os.open("/dev/null", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        status = os.fstat(fd)
+        if stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(1, 3):
+            os.set_blocking(fd, True)
+            return fd
+        os.close(fd)
+    except OSError:
+        pass
+    read, write = os.pipe2(os.O_CLOEXEC)
+    os.close(write)
+    return read
 
 
 def take_terminal(
@@ -198,6 +221,7 @@ def _stay_as_reaper(sync: socket.socket, *, terminal: bool) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         return
     sync.close()
+    sys_.prctl(sys_.PR_SET_CHILD_SUBREAPER, 1)  # where the pid namespace is the host's
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
     command.place_stdio(null, null, null)
     os.closerange(3, 64)

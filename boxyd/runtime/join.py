@@ -79,8 +79,7 @@ class Joining:
     def _admit(self, plan: dict[str, Any], cgroup: birth.Cgroup, pid: int, move: bool) -> None:
         if move:
             cgroup.move(pid)
-        for name, (soft, hard) in plan["rlimits"].items():
-            birth.set_limit(pid, name, soft, hard, self.running.host.notices)
+        birth.set_limits(plan, pid, self.running.host.notices)
         birth.forget_oom_grace(pid)
 
     def _abandon(self, ours: socket.socket) -> None:
@@ -132,7 +131,8 @@ def _joiner(plan: dict[str, Any], spec: dict[str, Any], work: init.Birth, box: i
         if work.sync.recv(16) != b"go":
             os._exit(125)
         flags = 0
-        for name in plan["namespaces"]:
+        joined = plan["join"]["namespaces"] if plan["join"] else []
+        for name in (*plan["namespaces"], *joined):
             flags |= sys_.NAMESPACES[name]
         command.forget_imports()
         sys_.setns(box, flags)

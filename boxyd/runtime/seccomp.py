@@ -18,6 +18,10 @@ import os
 import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from boxyd.runtime.seccomp_form import ProfileError, check
+
+__all__ = ["ProfileError", "compile_profile", "ensure_program", "program_name"]
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -37,10 +41,6 @@ MAX_INSTRUCTIONS = 4096
 """BPF_MAXINSNS"""
 
 LD, JEQ, JGE, JGT, AND, JA, RET = 0x20, 0x15, 0x35, 0x25, 0x54, 0x05, 0x06
-
-
-class ProfileError(Exception):
-    """The profile is malformed; the text says where."""
 
 
 class Test(NamedTuple):
@@ -95,6 +95,7 @@ def program_name(profile: bytes, capabilities: Iterable[str], arch: str) -> str:
 
 def compile_profile(profile: dict[str, Any], capabilities: Iterable[str], arch: str) -> bytes:
     """The BPF program for a box with these capabilities (plain names).  Raises ProfileError."""
+    check(profile)
     numbers = table(arch)
     default = _action(profile, "defaultAction", profile.get("defaultErrnoRet"))
     caps = {"CAP_" + name.upper() for name in capabilities}

@@ -105,6 +105,11 @@ def _raw(*types: type, library: ctypes.CDLL = _libc) -> ctypes._FuncPointer:
     return _prototype(library, "syscall", _long, *types)
 
 
+def raw_call(*types: type) -> ctypes._FuncPointer:
+    """syscall(2) with these arguments behind the number; the caller looks at errno."""
+    return _raw(*types)
+
+
 _open_tree = _raw(_int, _str, _uint)
 _move_mount = _raw(_int, _str, _int, _str, _uint)
 _mount_setattr = _raw(_int, _str, _uint, _str, ctypes.c_size_t)
@@ -115,6 +120,7 @@ _openat2 = _raw(_int, _str, _str, ctypes.c_size_t)
 _close_range = _raw(_uint, _uint, _uint)
 _pivot_root = _raw(_str, _str)
 _capset = _raw(_str, _str)
+_capget = _raw(_str, _ptr)
 _seccomp = _raw(_uint, _uint, _str)
 _keyctl = _raw(_int, _long)
 _clone3 = _raw(_str, ctypes.c_size_t, library=_held)
@@ -128,6 +134,7 @@ _unshare = _prototype(_libc, "unshare", _int)
 _mount = _prototype(_libc, "mount", _str, _str, _str, ctypes.c_ulong, _str)
 _umount2 = _prototype(_libc, "umount2", _str, _int)
 _sethostname = _prototype(_libc, "sethostname", _str, ctypes.c_size_t)
+_setdomainname = _prototype(_libc, "setdomainname", _str, ctypes.c_size_t)
 
 
 def _checked(result: int, call: str, about: str = "") -> int:
@@ -338,6 +345,12 @@ def set_hostname(name: str) -> None:
     _checked(_sethostname(text, len(text)), "sethostname", name)
 
 
+def set_domainname(name: str) -> None:
+    """setdomainname(2)."""
+    text = name.encode()
+    _checked(_setdomainname(text, len(text)), "setdomainname", name)
+
+
 def close_on_exec_from(first: int) -> None:
     """close_range(2) with CLOSE_RANGE_CLOEXEC: no descriptor from `first` on survives exec."""
     try:
@@ -367,6 +380,17 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
     header = struct.pack("=Ii", 0x2008_0522, 0)
     data = struct.pack("=6I", *(s & low for s in sets), *(s >> high for s in sets))
     _checked(_capset(_NR["capset"], header, data), "capset")
+
+
+_capdata = ctypes.create_string_buffer(24)
+
+
+def permitted_capabilities() -> int:
+    """This process's permitted set as a bit mask: capget(2)."""
+    header = struct.pack("=Ii", 0x2008_0522, 0)
+    _checked(_capget(_NR["capget"], header, ctypes.addressof(_capdata)), "capget")
+    words = struct.unpack("=6I", _capdata.raw)
+    return int(words[1] | words[4] << 32)
 
 
 def seccomp_load(program: bytes) -> None:

@@ -24,17 +24,29 @@ _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
 
 class Proc(Step):
-    """The box's own /proc, which shows the box's processes only."""
+    """The box's own /proc, which shows the processes of its pid namespace."""
 
     do = "proc"
+    shared: bool = False
+    """the processes are the host's, and only their owner may mount a /proc that shows them"""
+    _mount: int = -1
 
     def describe(self) -> str:
         """One line for a learner."""
+        if self.shared:
+            return "show the host's /proc: every process of the machine"
         return "mount a /proc that shows this box's processes only"
+
+    def prepare(self, host: Host) -> None:
+        """Copy the host's, without what is mounted on it."""
+        if self.shared:
+            self._mount = host.keep(sys_.open_tree("/proc"))
+            sys_.mount_setattr(self._mount, add=QUIET, private=True)
 
     def apply(self, inside: Inside) -> None:
         """Mount it while the host's is still in sight, or the kernel refuses (EPERM)."""
-        inside.attach_own(new_filesystem("proc", QUIET), "/proc")
+        mount = os.dup(self._mount) if self.shared else new_filesystem("proc", QUIET)
+        inside.attach_own(mount, "/proc")
 
 
 class Sysfs(Step):
@@ -43,14 +55,16 @@ class Sysfs(Step):
     do = "sysfs"
     shared: bool = False
     """the network is the host's, and with it /sys: only its owner may mount it anew"""
+    read_only: bool = True
 
     def describe(self) -> str:
         """One line for a learner."""
-        return "show " + ("the host's /sys" if self.shared else "a /sys of its own") + ", read-only"
+        how = ", read-only" if self.read_only else ", writable for who may"
+        return "show " + ("the host's /sys" if self.shared else "a /sys of its own") + how
 
     def apply(self, inside: Inside) -> None:
         """Mount or copy it."""
-        flags = QUIET | sys_.MOUNT_ATTR_RDONLY
+        flags = QUIET | (sys_.MOUNT_ATTR_RDONLY if self.read_only else 0)
         if self.shared:
             mount = sys_.open_tree("/sys", recursive=True)
             sys_.mount_setattr(mount, add=flags, private=True, recursive=True)
@@ -136,18 +150,21 @@ class Cgroupfs(Step):
     do = "cgroupfs"
     folders: dict[str, str]
     """place below /sys/fs/cgroup ("" is that folder itself) -> the cgroup on the host"""
+    read_only: bool = True
     _mounts: dict[str, int] = {}  # noqa: RUF012
 
     def describe(self) -> str:
         """One line for a learner."""
-        return "show the box its own cgroup at /sys/fs/cgroup, read-only"
+        how = "read-only" if self.read_only else "writable for who may"
+        return f"show the box its own cgroup at /sys/fs/cgroup, {how}"
 
     def prepare(self, host: Host) -> None:
         """Copy the mounts of just these folders."""
         self._mounts = {}
         for place, folder in self.folders.items():
             mount = host.keep(sys_.open_tree(folder))
-            sys_.mount_setattr(mount, add=QUIET | sys_.MOUNT_ATTR_RDONLY, private=True)
+            flags = QUIET | (sys_.MOUNT_ATTR_RDONLY if self.read_only else 0)
+            sys_.mount_setattr(mount, add=flags, private=True)
             self._mounts[place] = mount
 
     def apply(self, inside: Inside) -> None:
@@ -281,9 +298,15 @@ class Sysctl(Step):
     def apply(self, inside: Inside) -> None:
         """Write each below the box's /proc/sys."""
         for key, value in self.values.items():
-            path = "/proc/sys/" + key.replace(".", "/")
-            fd = sys_.openat2(inside.root, path, os.O_WRONLY, PLAIN)
+            if key == "kernel.domainname":  # the file belongs to the machine's root
+                sys_.set_domainname(value)
+                continue
             try:
-                os.write(fd, value.encode())
-            finally:
-                os.close(fd)
+                path = "/proc/sys/" + key.replace(".", "/")
+                fd = sys_.openat2(inside.root, path, os.O_WRONLY, PLAIN)
+                try:
+                    os.write(fd, value.encode())
+                finally:
+                    os.close(fd)
+            except OSError as error:
+                raise OSError(error.errno, str(error.strerror), key) from None

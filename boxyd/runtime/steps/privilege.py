@@ -73,20 +73,26 @@ class User(Step):
     """"", "name", "uid", "name:group", "uid:gid" """
     keep: list[str] = []  # noqa: RUF012
     """capabilities that root keeps"""
+    _permitted: int = 0
 
     def describe(self) -> str:
         """One line for a learner."""
         return f"become {self.name or 'root'} and drop the other powers"
 
     def apply(self, inside: Inside) -> None:
-        """Groups, group, user; a user other than root is left without any capability."""
+        """Groups, group, user; a user other than root is left without any capability.
+
+        Nobody gets what this process has not: without a user namespace, what the daemon lacks.
+        """
         user = users.resolve(self.name)
+        self._permitted = sys_.permitted_capabilities()
         for fd in (0, 1, 2):
             users.give(fd, user)
         os.setgroups(user.groups)
         os.setresgid(user.gid, user.gid, user.gid)
         os.setresuid(user.uid, user.uid, user.uid)
         mask = capabilities.mask(self.keep) if user.uid == 0 else 0
+        mask &= self._permitted
         sys_.capset(mask, mask, 0)
         inside.home = user.home
 

@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from boxyd.runtime import stage
+from boxyd.runtime import devices, quota, share, stage
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.steps.base import Host, Inside, Step, new_filesystem
 
@@ -27,13 +27,18 @@ class Overlay(Step):
     """nothing is ever flushed to disk: for boxes that are removed when they end"""
     by_path: bool = False
     """Linux before 6.15 takes layers by path only: they stand on a stage of their own"""
+    project: int = 0
+    """the number under which the disk counts the writable layer (quota); 0: it does not"""
+    limit: int = 0
+    """bytes that the writable layer may take; 0: no limit"""
     _mount: int = -1
 
     def describe(self) -> str:
         """One line for a learner."""
         count = len(self.lowers)
         layers = f"{count} read-only layer" + ("s" if count != 1 else "")
-        return f"lay {layers} under the box's own writable one, {self.upper} (overlayfs)"
+        bound = f" of {self.limit >> 20} MiB at most (project quota)" if self.limit else ""
+        return f"lay {layers} under the box's own writable one{bound}, {self.upper} (overlayfs)"
 
     def prepare(self, host: Host) -> None:
         """Make the mount, attached nowhere, its layers' ids mapped to the box's."""
@@ -47,13 +52,22 @@ class Overlay(Step):
 
     def _make_folders(self) -> None:
         """The writable layer's top is the root of the box: it looks as the image's does."""
-        os.makedirs(self.work, mode=0o700, exist_ok=True)
+        if not os.path.isdir(self.work):
+            os.makedirs(self.work, mode=0o700)
+            self._count(self.work)
         self._forget_volatile()
         if not os.path.isdir(self.upper):
             like = os.stat(self.lowers[-1])
             os.mkdir(self.upper, 0o700)
             os.chown(self.upper, like.st_uid, like.st_gid)
             os.chmod(self.upper, stat.S_IMODE(like.st_mode))
+            self._count(self.upper)
+        if self.project and self.limit:
+            quota.limit(self.upper, self.project, self.limit)
+
+    def _count(self, folder: str) -> None:
+        if self.project:
+            quota.mark(folder, self.project)
 
     def _forget_volatile(self) -> None:
         """Remove the mark of an earlier volatile mount, which would forbid another one: it
@@ -81,16 +95,26 @@ class Dev(Step):
     """A minimal /dev of the box's own."""
 
     do = "dev"
+    devices: list[list[str]] = []  # noqa: RUF012
+    """further ones: [where the host has it, where the box is to have it], a folder for all in it"""
+    whole: bool = False
+    """every device of the host"""
     _mount: int = -1
 
     def describe(self) -> str:
         """One line for a learner."""
+        if self.whole:
+            return "make a /dev with every device of the host"
         names = ", ".join(name for name, _, _ in stage.DEVICES)
-        return f"make a /dev with nothing but {names} and the usual links"
+        more = "".join(f", the host's {source}" for source, _ in self.devices)
+        return f"make a /dev with nothing but {names}{more} and the usual links"
 
     def prepare(self, host: Host) -> None:
         """Make it as the host's root, who alone may make device nodes."""
         self._mount = host.keep(stage.dev(host.base))
+        wanted = devices.of_host() if self.whole else devices.expanded(self.devices)
+        for source, target in wanted:
+            devices.make_node(self._mount, source, target, host.base)
 
     def apply(self, inside: Inside) -> None:
         """Attach it."""
@@ -193,19 +217,48 @@ class Tmpfs(Step):
 
     do = "tmpfs"
     target: str
-    size: int
-    """bytes"""
+    size: int = 0
+    """bytes; 0: half of the host's memory"""
     mode: str = "1777"
+    exec: bool = False
+    read_only: bool = False
 
     def describe(self) -> str:
         """One line for a learner."""
-        return f"mount {self.size >> 20} MiB of memory at {self.target}"
+        amount = f"{max(1, self.size >> 20)} MiB of memory" if self.size else "memory"
+        how = ", read-only" if self.read_only else ""
+        return f"mount {amount} at {self.target}{how}"
 
     def apply(self, inside: Inside) -> None:
-        """Mount it."""
-        flags = sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NODEV | sys_.MOUNT_ATTR_NOEXEC
-        mount = new_filesystem("tmpfs", flags, mode=self.mode, size=str(self.size))
-        inside.attach(mount, self.target)
+        """Mount it; the image may have led its place elsewhere, but not out of the box."""
+        flags = sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NODEV
+        flags |= 0 if self.exec else sys_.MOUNT_ATTR_NOEXEC
+        flags |= sys_.MOUNT_ATTR_RDONLY if self.read_only else 0
+        options = {"size": str(self.size)} if self.size else {}
+        mount = new_filesystem("tmpfs", flags, mode=self.mode, **options)
+        inside.attach_users(mount, self.target, folder=True)
+
+
+class SharedShm(Step):
+    """The shared memory of another box, whose IPC namespace is shared, too."""
+
+    do = "shared_shm"
+    pid: int
+    start_time: int
+    """of the other box's main process; both, so that no pid is mistaken"""
+    _mount: int = -1
+
+    def describe(self) -> str:
+        """One line for a learner."""
+        return f"show the /dev/shm of the box of process {self.pid}"
+
+    def prepare(self, host: Host) -> None:
+        """Copy the other box's mount."""
+        self._mount = host.keep(share.shared_memory(self.pid, self.start_time))
+
+    def apply(self, inside: Inside) -> None:
+        """Attach it."""
+        inside.attach_users(os.dup(self._mount), "/dev/shm", folder=True)
 
 
 class ReadonlyRoot(Step):

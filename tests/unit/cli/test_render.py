@@ -128,10 +128,10 @@ def test_stats_show_use_against_limits() -> None:
     sample = {
         "id": "0123456789ab" + "0" * 52, "time": NOW, "cpu_percent": 12.34, "memory": 64 << 20,
         "memory_limit": 128 << 20, "pids": 3, "net_rx": 1024, "net_tx": 0, "io_read": 0,
-        "io_write": 1 << 30,
+        "io_write": 1 << 30, "disk": 2 << 20,
     }  # fmt: skip
     line = render.stats([sample], {sample["id"]: "web"}, width=0).splitlines()[1]  # type: ignore[dict-item]
-    shown = "0123456789ab web 12.3 64MiB / 128MiB 50.0 1KiB / 0B 0B / 1GiB 3"
+    shown = "0123456789ab web 12.3 64MiB / 128MiB 50.0 1KiB / 0B 0B / 1GiB 3 2MiB"
     assert " ".join(line.split()) == shown
     free = render.stats([sample | {"memory_limit": 0}], {}, width=0).splitlines()[1]
     assert "64MiB / -" in free

@@ -21,6 +21,56 @@ def test_only_what_was_given_is_asked_for() -> None:
     assert spec("alpine") == {"image": "alpine"}
 
 
+def test_every_flag_about_its_isolation_reaches_the_model(tmp_path: Path) -> None:
+    profile = tmp_path / "p.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW"}')
+    flags = f"""
+        --tmpfs /run:size=1m,mode=755,exec,ro --shm-size 8m --ulimit nofile=1:2
+        --ulimit core=unlimited --sysctl net.ipv4.ip_forward=1 --device /dev/fuse
+        --device /dev/a:/dev/b:rw --device /dev/c:r --device-cgroup-rule c_10:*_rwm --privileged
+        --pid box:a --ipc container:a --uts host --cgroupns host --time private
+        --security seccomp={profile} --security no-new-privileges=false --security-opt systempaths=unconfined --memory-reservation 32m --memory-swap -1
+        --device-read-bps /dev/vda:1m --device-write-iops /dev/vda:100 --hugetlb 2MB=4m --disk 1g
+        alpine
+    """
+    words = [word.replace("c_10:*_rwm", "c 10:* rwm") for word in flags.split()]
+    box = models.convert(models.BoxSpec, spec(*words))
+    assert box == models.BoxSpec(
+        image="alpine",
+        mounts=[models.Mount(type="tmpfs", target="/run", size=1 << 20, mode=0o755, exec=True,
+                             read_only=True)],
+        shm_size=8 << 20,
+        ulimits={"nofile": models.Ulimit(soft=1, hard=2), "core": models.Ulimit(soft=-1, hard=-1)},
+        sysctls={"net.ipv4.ip_forward": "1"},
+        devices=[models.Device(source="/dev/fuse", target="/dev/fuse"),
+                 models.Device(source="/dev/a", target="/dev/b", access="rw"),
+                 models.Device(source="/dev/c", target="/dev/c", access="r")],
+        device_rules=["c 10:* rwm"],
+        privileged=True, pid="box:a", ipc="box:a", uts="host", cgroupns="host", timens="private",
+        seccomp_profile={"defaultAction": "SCMP_ACT_ALLOW"}, no_new_privs=False,
+        system_paths="unconfined",
+        limits=models.Limits(
+            memory_reservation=32 << 20, memory_swap=-1, io_read_bps={"/dev/vda": 1 << 20},
+            io_write_iops={"/dev/vda": 100}, hugetlb={"2MB": 4 << 20}, disk=1 << 30,
+        ),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--tmpfs run", "--tmpfs /run:size", "--tmpfs /run:mode=9", "--tmpfs /run:loud",
+        "--ulimit nofile", "--ulimit nofile=x", "--sysctl a", "--device fuse",
+        "--device /dev/a:/dev/b:/dev/c:r", "--device /dev/a:q", "--pid other", "--pid box:",
+        "--security x", "--security seccomp=/nosuch", "--security seccomp", "--storage-opt x=1",
+        "--device-read-bps /dev/vda", "--device-read-iops /dev/vda:x", "--hugetlb 2MB", "--disk x",
+    ],
+)  # fmt: skip
+def test_a_malformed_flag_is_refused_by_name(words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words.split(maxsplit=1)[0]):
+        spec(*words.split(), "alpine")
+
+
 def test_every_flag_of_a_box_reaches_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HERE", "set")
     flags = """

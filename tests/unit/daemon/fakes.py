@@ -17,7 +17,7 @@ from boxy_core.models import Box, ExitInfo, Image, Limits
 from boxyd.cgroup.interface import Cgroup, CgroupFile, CgroupMount, CgroupPlan
 from boxyd.cgroup.reader import Files, Reader
 from boxyd.images import Progress
-from boxyd.ports import NO_WIRES, Link, Plan, Setting, Stream, Wires
+from boxyd.ports import NO_WIRES, Joined, Link, Plan, Setting, Stream, Wires
 
 
 class FakeStore:
@@ -262,15 +262,26 @@ class FakeLaunches:
         self.gate: asyncio.Event | None = None
 
     def plan(
-        self, box: Box, image: Image, group: Cgroup | None, setting: Setting | None = None
+        self,
+        box: Box,
+        image: Image,
+        group: Cgroup | None,
+        setting: Setting | None = None,
+        joined: Joined | None = None,
     ) -> Plan:
         return {"version": 1, "id": box.id, "args": box.args, "rows": box.spec.rows}
 
     def describe(self, plan: Plan) -> list[str]:
         return [f"runs {' '.join(plan['args'])}"]
 
-    def new_id_base(self, userns: str, taken: list[int]) -> int:
+    def new_id_base(self, userns: str, taken: list[int], box_id: str = "") -> int:
         return 0 if userns == "host" else max(taken, default=65536) + 65536
+
+    def keep_id_base(self, base: int, box_id: str) -> bool:
+        return True
+
+    def free_id_base(self, base: int, box_id: str) -> None:
+        pass
 
     async def launch(self, plan: Plan, stream: Stream | None, wires: Wires = NO_WIRES) -> Link:
         if self.gate is not None:

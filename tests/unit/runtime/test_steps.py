@@ -12,10 +12,11 @@ from boxyd.runtime.steps import base
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "overlay": {"lowers": ["/a", "/b"], "upper": "/u", "work": "/w", "volatile": True},
-    "dev": {},
+    "dev": {"devices": [["/dev/fuse", "/dev/fuse"]]},
     "bind": {"source": "/s", "target": "/t", "read_only": True, "map_ids": False},
     "file": {"source": "/s", "target": "/etc/hosts", "text": "127.0.0.1\tlocalhost\n"},
     "tmpfs": {"target": "/dev/shm", "size": 1 << 26},
+    "shared_shm": {"pid": 12, "start_time": 345},
     "readonly_root": {},
     "pivot": {},
     "proc": {},

@@ -1,0 +1,183 @@
+"""The form for a box's limits; what is changed takes effect at once, also while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import msgspec
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input, Label
+
+from boxy_core.errors import BoxyError, InvalidRequest
+from boxy_core.models import Box, Limits
+from boxy_core.units import format_cpus, format_size_exact, parse_cpus, parse_size
+from boxy_tui.screens.form import Field, Message
+from boxy_tui.widgets.keybar import KeyBar
+
+if TYPE_CHECKING:
+    from boxy_tui.app import BoxyApp
+
+
+class Kind(NamedTuple):
+    """How a value is read, and how it is shown."""
+
+    read: Callable[[str], Any]
+    show: Callable[[Any], str]
+
+
+class Line(NamedTuple):
+    """A field of the form: of Limits, its label, its kind, what an empty one means."""
+
+    field: str
+    label: str
+    kind: Kind
+    hint: str
+
+
+def _whole(text: str) -> int:
+    if text == "-1" or text.isdecimal():
+        return int(text)
+    raise InvalidRequest(f"{text!r} is not a whole number.")
+
+
+def _swap(text: str) -> int:
+    return -1 if text == "-1" else parse_size(text)
+
+
+def _table(read: Callable[[str], int], mark: str) -> Callable[[str], dict[str, int]]:
+    """Words `NAME<mark>VALUE` as a dict."""
+
+    def reader(text: str) -> dict[str, int]:
+        found = {}
+        for word in text.split():
+            name, sign, value = word.rpartition(mark)
+            if not sign or not name:
+                raise InvalidRequest(f"{word!r} is not NAME{mark}VALUE.")
+            found[name] = read(value)
+        return found
+
+    return reader
+
+
+def _shown(show: Callable[[int], str], mark: str) -> Callable[[dict[str, int]], str]:
+    return lambda table: " ".join(f"{name}{mark}{show(value)}" for name, value in table.items())
+
+
+SIZE = Kind(parse_size, format_size_exact)
+WHOLE = Kind(_whole, str)
+RATES = Kind(_table(parse_size, ":"), _shown(format_size_exact, ":"))
+COUNTS = Kind(_table(_whole, ":"), _shown(str, ":"))
+LINES = (
+    Line("memory", "Memory", SIZE, "no limit; 512m"),
+    Line("memory_swap", "  with swap", Kind(_swap, lambda n: "-1" if n < 0 else format_size_exact(n)),
+         "no swap; memory and swap together, -1: any"),
+    Line("memory_reservation", "  reserved", SIZE, "nothing; taken from it last"),
+    Line("cpus", "CPUs", Kind(parse_cpus, format_cpus), "no limit; 1.5"),
+    Line("cpu_shares", "  weight", WHOLE, "1024; 2 to 262144"),
+    Line("cpuset", "  only", Kind(str, str), "any; 0-1,3"),
+    Line("pids", "Processes", WHOLE, "4096; -1: no limit"),
+    Line("io_weight", "Disk weight", WHOLE, "usual; 10 to 1000"),
+    Line("io_read_bps", "  read/s", RATES, "no limit; /dev/vda:10m"),
+    Line("io_write_bps", "  written/s", RATES, "no limit; /dev/vda:10m"),
+    Line("io_read_iops", "  reads/s", COUNTS, "no limit; /dev/vda:100"),
+    Line("io_write_iops", "  writes/s", COUNTS, "no limit; /dev/vda:100"),
+    Line("hugetlb", "Huge pages", Kind(_table(parse_size, "="), _shown(format_size_exact, "=")),
+         "no limit; 2MB=64m"),
+    Line("disk", "Its own layer", SIZE, "no limit; 1g, where the disk can"),
+)  # fmt: skip
+
+
+def shown(limits: Limits) -> dict[str, str]:
+    """The texts that the form begins with."""
+    values = {line.field: getattr(limits, line.field) for line in LINES}
+    return {
+        line.field: "" if values[line.field] in (None, {}) else line.kind.show(values[line.field])
+        for line in LINES
+    }
+
+
+def changes(texts: Mapping[str, str], limits: Limits) -> dict[str, Any]:
+    """What differs from the limits in force; None takes one away.  Raises InvalidRequest."""
+    found: dict[str, Any] = {}
+    for line in LINES:
+        text = texts[line.field].strip()
+        if text == shown(limits)[line.field]:
+            continue
+        try:
+            found[line.field] = line.kind.read(text) if text else None
+        except InvalidRequest as error:
+            label = line.label.strip()
+            raise InvalidRequest(f"{label}: {error.message}", hint=error.hint) from None
+    return found
+
+
+class LimitsScreen(ModalScreen[bool]):
+    """Asks for other limits and has them put in force; the result: whether any was changed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "submit", "change"),
+        Binding("tab,down", "app.focus_next", "next field", key_display="⇥", priority=True),
+        Binding("shift+tab,up", "app.focus_previous", "back", key_display="shift+⇥", priority=True),
+        Binding("escape", "leave", "leave"),
+    ]
+
+    def __init__(self, boxy: BoxyApp, box: Box) -> None:
+        super().__init__()
+        self.boxy = boxy
+        self.box = box
+
+    def compose(self) -> ComposeResult:
+        """One line for each limit."""
+        texts = shown(self.box.spec.limits)
+        with Vertical(id="form", classes="limits"):
+            with VerticalScroll(can_focus=False):
+                for line in LINES:
+                    with Horizontal(classes="field"):
+                        yield Label(line.label)
+                        yield Field(
+                            value=texts[line.field],
+                            placeholder=line.hint,
+                            id=f"f-{line.field}",
+                            compact=True,
+                        )
+            yield Message()
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Begin with the memory."""
+        from boxy_tui.format import plain
+
+        self.query_one("#form").border_title = f" Limits of {plain(self.box.name)} "
+        message = self.query_one(Message)
+        message.say("An empty field takes the limit away.", tone="dim")
+        self.query_one("#f-memory").focus()
+
+    def action_leave(self) -> None:
+        """Change nothing."""
+        self.dismiss(False)
+
+    def action_submit(self) -> None:
+        """Check the fields and ask the daemon."""
+        texts = {line.field: self.query_one(f"#f-{line.field}", Input).value for line in LINES}
+        try:
+            wanted = changes(texts, self.box.spec.limits)
+        except BoxyError as error:
+            self.query_one(Message).say(error.message, error.hint)
+            return
+        if not wanted:
+            self.dismiss(False)
+            return
+        self.run_worker(self._change(wanted), exclusive=True)
+
+    async def _change(self, wanted: dict[str, Any]) -> None:
+        try:
+            box = await self.boxy.deeds.update(self.box, wanted)
+        except BoxyError as error:
+            self.query_one(Message).say(error.message, error.hint)
+            return
+        self.box = msgspec.structs.replace(self.box, spec=box.spec)
+        self.dismiss(True)

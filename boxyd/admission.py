@@ -1,0 +1,61 @@
+"""Who may ask: root, whoever runs the daemon, and members of the socket's group.
+
+Constraint: the kernel's word counts (SO_PEERCRED, SO_PEERGROUPS; unix(7), socket(7)), not that
+somebody could open the file: its mode can be wrong, or a box be given it as a volume, where its
+root passes every check of modes and is nobody by his credentials.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import socket
+import stat
+import struct
+
+from boxy_core.errors import Denied
+from boxyd.hijack import Peer
+
+_SO_PEERGROUPS = 59
+_MOST_GROUPS = 65536  # NGROUPS_MAX, credentials(7)
+
+
+class Admission:
+    """The rule for one listening socket; `group` -1: nobody but root."""
+
+    def __init__(self, path: str) -> None:
+        self.group = -1
+        try:
+            info = os.stat(path)
+        except OSError:
+            return
+        if info.st_mode & stat.S_IWGRP:
+            self.group = info.st_gid
+
+    def check(self, sock: socket.socket | None, peer: Peer) -> None:
+        """Raises Denied for who may not ask, in one sentence."""
+        if peer.uid in (0, os.geteuid()) or sock is None:
+            return
+        if self.group >= 0 and self.group in (peer.gid, *_groups(sock)):
+            return
+        raise Denied(
+            f"the user {peer.uid} may not use this daemon", hint=self._hint(), uid=peer.uid
+        )
+
+    def _hint(self) -> str:
+        if self.group <= 0:
+            return "only root may: use sudo, or give the socket a group (--socket-group)"
+        try:
+            name = grp.getgrgid(self.group).gr_name
+        except KeyError:
+            name = str(self.group)
+        return f"root may, and members of the group {name}: who is in it can become root"
+
+
+def _groups(sock: socket.socket) -> tuple[int, ...]:
+    """The supplementary groups of the other end."""
+    try:
+        raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
+    except OSError:
+        return ()
+    return struct.unpack(f"{len(raw) // 4}I", raw)
