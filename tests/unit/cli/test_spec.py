@@ -29,7 +29,8 @@ def test_every_flag_about_its_isolation_reaches_the_model(tmp_path: Path) -> Non
         --ulimit core=unlimited --sysctl net.ipv4.ip_forward=1 --device /dev/fuse
         --device /dev/a:/dev/b:rw --device /dev/c:r --device-cgroup-rule c_10:*_rwm --privileged
         --pid box:a --ipc container:a --uts host --cgroupns host --time private
-        --security seccomp={profile} --security no-new-privileges=false --security-opt systempaths=unconfined --memory-reservation 32m --memory-swap -1
+        --security seccomp={profile} --security no-new-privileges=false
+        --security-opt systempaths=unconfined --memory-reservation 32m --memory-swap -1
         --device-read-bps /dev/vda:1m --device-write-iops /dev/vda:100 --hugetlb 2MB=4m --disk 1g
         alpine
     """
