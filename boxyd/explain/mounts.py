@@ -101,7 +101,8 @@ def _reasons(plan: dict[str, Any]) -> dict[str, str]:
         if do in _PLACES:
             found[_PLACES[do]] = _REASONS[do]
         elif do == "tmpfs":
-            found[step["target"]] = f"{step['size'] >> 20} MiB of memory, gone with the box"
+            size = f"{step['size'] >> 20} MiB of " if step["size"] else ""
+            found[step["target"]] = f"{size}memory, gone with the box"
         elif do == "file":
             found[step["target"]] = "written by Boxy for this box"
         elif do == "bind":
