@@ -63,7 +63,7 @@ def filter_costs(rounds: int) -> dict[str, float]:
     """Median milliseconds to compile the default filter, and to load it into a process."""
     with open(seccomp.DEFAULT_PROFILE, "rb") as file:
         profile = json.load(file)
-    compiled, loaded = [], []
+    compiled, loaded, code = [], [], b""
     for _ in range(rounds):
         began = time.perf_counter()
         code = seccomp.compile_profile(profile, capabilities.DEFAULT, sys_.ARCH)

@@ -207,6 +207,16 @@ class BoxyApp(App[str], inherit_bindings=False):
 
         self.push_screen(FormScreen(self, image), made)
 
+    def open_limits(self, box: Box) -> None:
+        """Ask for other limits."""
+        from boxy_tui.screens.limits import LimitsScreen
+
+        def done(changed: bool | None) -> None:
+            if changed:
+                self.main.refresh_all()
+
+        self.push_screen(LimitsScreen(self, box), done)
+
     def open_logs(self, box: Box) -> None:
         """Show what the box wrote."""
         from boxy_tui.screens.reading import LogsScreen

@@ -61,6 +61,13 @@ class Deeds:
         self._state.put_box(box)
         return box
 
+    async def update(self, box: Box, limits: dict[str, Any]) -> Box:
+        """Put other limits in force; None takes one away."""
+        answer = await self._client.request("POST", f"/boxes/{box.id}/update", body=limits)
+        changed = convert(Box, answer)
+        self._state.put_box(changed)
+        return changed
+
     async def start(self, box: Box) -> Box:
         """Start it, with nobody attached."""
         answer = await self._client.request("POST", f"/boxes/{box.id}/start", body={})

@@ -7,6 +7,7 @@ root passes every check of modes and is nobody by his credentials.
 
 from __future__ import annotations
 
+import asyncio
 import grp
 import os
 import socket
@@ -32,11 +33,11 @@ class Admission:
         if info.st_mode & stat.S_IWGRP:
             self.group = info.st_gid
 
-    def check(self, sock: socket.socket | None, peer: Peer) -> None:
-        """Raises Denied for who may not ask, in one sentence."""
-        if peer.uid in (0, os.geteuid()) or sock is None:
+    def check(self, transport: asyncio.BaseTransport | None, peer: Peer) -> None:
+        """Raises Denied for who may not ask (or is gone), in one sentence."""
+        if peer.uid in (0, os.geteuid()):
             return
-        if self.group >= 0 and self.group in (peer.gid, *_groups(sock)):
+        if self.group >= 0 and self.group in (peer.gid, *_groups(transport)):
             return
         raise Denied(
             f"the user {peer.uid} may not use this daemon", hint=self._hint(), uid=peer.uid
@@ -52,8 +53,11 @@ class Admission:
         return f"root may, and members of the group {name}: who is in it can become root"
 
 
-def _groups(sock: socket.socket) -> tuple[int, ...]:
+def _groups(transport: asyncio.BaseTransport | None) -> tuple[int, ...]:
     """The supplementary groups of the other end."""
+    sock = transport.get_extra_info("socket") if transport else None
+    if sock is None:
+        return ()
     try:
         raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
     except OSError:

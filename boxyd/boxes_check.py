@@ -31,8 +31,6 @@ def check_spec(spec: BoxSpec) -> None:
         check_name(spec.name)
     if not spec.image:
         raise InvalidRequest("no image was named", hint="`boxy images` shows what there is")
-    if spec.network not in _NETWORKS:
-        raise _wrong("network", spec.network, f"it is one of {', '.join(_NETWORKS)}")
     isolation.check(spec)
     if spec.hostname is not None:
         _check_hostname(spec.hostname)

@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 
 from boxy_core.errors import BoxyError, Internal, InvalidRequest, NotFound
+from boxyd.admission import Admission
 from boxyd.handlers import HOUSE, routes
 from boxyd.hijack import Door, Peer, TakenOver, peer_of
 from boxyd.house import House
@@ -36,6 +37,8 @@ log = logging.getLogger("boxyd.server")
 _SILENT = logging.getLogger("boxyd.access")
 _SILENT.disabled = True  # `_note` says more, in our form
 
+ADMISSION = web.AppKey("admission", Admission)
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -47,6 +50,7 @@ class Server:
         self._socket = sock
         self._app = web.Application(middlewares=[_envelope], client_max_size=MAX_BODY)
         self._app[HOUSE] = house
+        self._app[ADMISSION] = Admission(house.paths.socket)
         self._app.add_routes(routes())
         self._runner = web.AppRunner(self._app, handle_signals=False, access_log=None)
         self._listening: asyncio.Server | None = None
@@ -131,6 +135,7 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
     ASKER.set(peer.uid)
     response: web.StreamResponse
     try:
+        request.app[ADMISSION].check(request.transport, peer)
         response = await handler(request)
     except BoxyError as error:
         response = _failed(request, error)

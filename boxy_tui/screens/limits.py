@@ -67,13 +67,17 @@ def _shown(show: Callable[[int], str], mark: str) -> Callable[[dict[str, int]], 
     return lambda table: " ".join(f"{name}{mark}{show(value)}" for name, value in table.items())
 
 
+def _show_swap(size: int) -> str:
+    return "-1" if size < 0 else format_size_exact(size)
+
+
 SIZE = Kind(parse_size, format_size_exact)
 WHOLE = Kind(_whole, str)
 RATES = Kind(_table(parse_size, ":"), _shown(format_size_exact, ":"))
 COUNTS = Kind(_table(_whole, ":"), _shown(str, ":"))
 LINES = (
     Line("memory", "Memory", SIZE, "no limit; 512m"),
-    Line("memory_swap", "  with swap", Kind(_swap, lambda n: "-1" if n < 0 else format_size_exact(n)),
+    Line("memory_swap", "  with swap", Kind(_swap, _show_swap),
          "no swap; memory and swap together, -1: any"),
     Line("memory_reservation", "  reserved", SIZE, "nothing; taken from it last"),
     Line("cpus", "CPUs", Kind(parse_cpus, format_cpus), "no limit; 1.5"),

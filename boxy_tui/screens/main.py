@@ -42,7 +42,7 @@ NEEDS_DEATH = frozenset({"start"})
 NEEDS_BOX = (
     NEEDS_LIFE
     | NEEDS_DEATH
-    | {"attach", "logs", "inspect", "explain", "trace", "remove", "open", "mark"}
+    | {"attach", "logs", "inspect", "explain", "trace", "remove", "open", "mark", "limits"}
 )
 
 
@@ -63,6 +63,7 @@ class BoxTable(Table):
         Binding("r", "screen.restart", "restart"),
         Binding("p", "screen.pause", "pause"),
         Binding("k", "screen.kill", "kill"),
+        Binding("u", "screen.limits", "limits"),
         Binding("d", "screen.remove", "remove"),
         Binding("space", "screen.mark", "mark"),
         Binding("o", "screen.order", "order"),
@@ -398,6 +399,11 @@ class MainScreen(Screen[None]):
         """What was done for the box, and how long it took."""
         if (box := self._need()) is not None:
             self.boxy.open_glass(box, "trace")
+
+    def action_limits(self) -> None:
+        """Change what the box may use, at once."""
+        if (box := self._need()) is not None:
+            self.boxy.open_limits(box)
 
     def action_inspect_image(self) -> None:
         """All that is known of the image."""

@@ -16,7 +16,8 @@ CLASSES = (
     "CVE-2025-52881", "CVE-2021-30465", "CVE-2022-0492", "core_pattern", "sysrq", "kcore", "kmsg",
     "modules", "open_by_handle_at", "mknod", "raw devices", "nested user namespaces", "io_uring",
     "keyctl", "bpf", "vsock", "TIOCSTI", "shared terminals", "abstract sockets", "host loopback",
-    "set-uid files", "ptrace", "signals", "CVE-2016-9962", "names", "labels", "ps", "logs", "notices",
+    "set-uid files", "ptrace", "signals", "CVE-2016-9962", "names", "labels", "ps", "logs",
+    "notices",
 )  # fmt: skip
 
 
@@ -27,7 +28,7 @@ def table(title: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def tests_there_are() -> set[str]:
+def known_tests() -> set[str]:
     """The names of all test functions in the tier of real boxes."""
     found = set()
     for path in Path(REPOSITORY / "tests/privileged").rglob("test_*.py"):
@@ -44,7 +45,7 @@ def test_each_class_of_attack_has_its_line(word: str) -> None:
 
 
 def test_each_line_tells_what_stops_it_and_names_a_test_that_exists() -> None:
-    there = tests_there_are()
+    there = known_tests()
     for attack, stopped_by, tried_by in table("Known attacks, one by one"):
         assert len(stopped_by) > 5, attack
         named = re.findall(r"`(test_\w+)`", tried_by)

@@ -362,7 +362,8 @@ def test_the_socket_of_the_daemon_in_a_box_lets_nobody_in(house: Daemon) -> None
     """The classic hole: the daemon's socket as a volume.  Who asks is told by the kernel."""
     code = (
         "import socket; s = socket.socket(socket.AF_UNIX); s.connect('/s');"
-        "s.sendall(b'GET /boxy/v1/boxes HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'); print(s.recv(9999).decode())"
+        "s.sendall(b'GET /boxy/v1/boxes HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n');"
+        "print(s.recv(9999).decode())"
     )
     done = house.boxy("run", "--rm", "-v", f"{house.paths.socket}:/s", "host",
                       "/usr/bin/python3", "-I", "-c", code)  # fmt: skip
