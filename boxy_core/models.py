@@ -229,8 +229,6 @@ class Image(Model, frozen=True, kw_only=True):
     """why it cannot be used, "" if it can"""
     digest: str = ""
     """what a registry calls it; "" for an image of a registry folder"""
-    exposed_ports: list[str] = []
-    """ports that its programs serve, "80/tcp"; for information"""
     volumes: list[str] = []
     """folders that are meant to outlive a box"""
 

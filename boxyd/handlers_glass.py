@@ -44,7 +44,11 @@ async def explain(request: web.Request) -> web.Response:
     record = house.shelf.find(request.match_info["ref"])
     with about(record.box.id):
         pids = house.lives.pids(record) if record.alive else []
-        seen = await asyncio.to_thread(explaining.look, record.box, house.paths, pids, record.group)
+        names = {endpoint.network for endpoint in record.box.networks}
+        networks = [network for network in house.networks.all() if network.name in names]
+        seen = await asyncio.to_thread(
+            explaining.look, record.box, house.paths, pids, record.group, networks
+        )
         return answer(explaining.explain(seen))
 
 

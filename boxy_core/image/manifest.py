@@ -251,7 +251,7 @@ def image_fields(config: Config) -> dict[str, Any]:
         "user": settings.user or "",
         "labels": settings.labels or {},
         "stop_signal": _signal(settings.stop_signal or ""),
-        "exposed_ports": sorted(settings.exposed_ports or {}),
+        "ports": sorted(settings.exposed_ports or {}),
         "volumes": sorted(settings.volumes or {}),
     }
 
@@ -281,7 +281,7 @@ def encode_config(
     where = platform_ or here()
     settings = Settings(
         user=fields.get("user") or None,
-        exposed_ports={port: {} for port in fields.get("exposed_ports") or ()} or None,
+        exposed_ports={port: {} for port in fields.get("ports") or ()} or None,
         env=[f"{name}={value}" for name, value in (fields.get("env") or {}).items()] or None,
         entrypoint=fields.get("entrypoint") or None,
         cmd=fields.get("cmd") or None,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from boxy_core.models import Box
+from boxy_core.models_network import Network
 from boxy_core.paths import Paths
 from boxyd.cgroup.interface import Cgroup, CgroupFile
 from boxyd.runtime import seccomp, syscalls
@@ -80,11 +81,24 @@ class Seen:
     limits: dict[str, tuple[str, str]] = field(default_factory=dict)
     """/proc/PID/limits: soft and hard"""
     interfaces: list[str] = field(default_factory=list)
+    """that the box's processes see"""
+    networks: list[Network] = field(default_factory=list)
+    """that the box is on"""
+    masters: dict[str, str] = field(default_factory=dict)
+    """the host's end of each connection that exists, and the bridge that it hangs on"""
+    way_out: str = ""
+    """the host's interface with the default route"""
     refused: tuple[list[str], list[str]] = ([], [])
     """system calls that the filter refuses, and those that it refuses in part"""
 
 
-def look(box: Box, paths: Paths, pids: Sequence[int], group: Cgroup | None) -> Seen:
+def look(
+    box: Box,
+    paths: Paths,
+    pids: Sequence[int],
+    group: Cgroup | None,
+    networks: Sequence[Network] = (),
+) -> Seen:
     """Look at the box; `pids` are its processes, none if it does not run."""
     folder = paths.box(box.id)
     if not pids or not box.pid:
@@ -106,6 +120,9 @@ def look(box: Box, paths: Paths, pids: Sequence[int], group: Cgroup | None) -> S
         cgroup=_cgroup(group, box),
         limits=_limits(own),
         interfaces=_interfaces(own),
+        networks=list(networks),
+        masters=_masters(box),
+        way_out=_way_out(),
         refused=_refused(plan),
     )
 
@@ -203,3 +220,24 @@ def _limits(own: str) -> dict[str, tuple[str, str]]:
 def _interfaces(own: str) -> list[str]:
     """The network interfaces that the box's processes see."""
     return [text.partition(":")[0].strip() for text in _lines(own + "/net/dev")[2:]]
+
+
+def _masters(box: Box) -> dict[str, str]:
+    found = {}
+    for endpoint in box.networks:
+        link = f"/sys/class/net/{endpoint.host_interface}"
+        if endpoint.host_interface and os.path.exists(link):
+            try:
+                found[endpoint.host_interface] = os.path.basename(os.readlink(link + "/master"))
+            except OSError:
+                found[endpoint.host_interface] = ""
+    return found
+
+
+def _way_out() -> str:
+    """The interface of the default route, proc_net_route: the destination is all zeros."""
+    for text in _lines("/proc/net/route")[1:]:
+        name, destination, *_ = text.split()
+        if destination == "00000000":
+            return name
+    return ""

@@ -81,3 +81,19 @@ def test_an_ended_box_is_explained_and_traced(daemon: Daemon) -> None:
     assert sum(step["ms"] for step in traced["start"]["steps"]) <= traced["start"]["total_ms"] + 1
     daemon.restart()
     assert daemon.request("GET", "/boxes/job/trace")["lines"] == traced["lines"]
+
+
+def test_each_hop_of_the_network_is_there(daemon: Daemon) -> None:
+    daemon.run("network", "create", "lan")
+    daemon.run("run", "-d", "--name", "web", "--network", "lan", "-p", "80", "alpine",
+               "sleep", "600")  # fmt: skip
+    hops = sections(daemon, "web")["network"]
+    box = daemon.request("GET", "/boxes/web")
+    end, port = box["networks"][0], box["ports"][0]
+    said = {hop["what"]: by_hand(hop["by_hand"]) for hop in hops}
+    assert end["address"] in said["eth0"]
+    bridge = next(hop["what"].strip(" ↓") for hop in hops if "the bridge" in hop["value"])
+    assert bridge in said[f"  ↓ {end['host_interface']}"]
+    assert f"{port['host']}" in said["published"]
+    daemon.run("rm", "-f", "web")
+    daemon.run("network", "rm", "lan")

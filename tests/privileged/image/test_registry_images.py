@@ -51,7 +51,7 @@ def test_an_image_is_pulled_run_tagged_pushed_and_removed(
     assert "/etc/motd: No such file" in done.stderr
     told = json.loads(daemon.boxy("inspect", name).stdout)[0]
     assert (told["digest"], told["labels"]) == (image.digest, {"a": "b"})
-    assert told["exposed_ports"] == ["80/tcp"]
+    assert told["ports"] == ["80/tcp"]
 
     # what is pushed again is what was pulled, and a layer that is there is not sent
     pushed = daemon.boxy("push", name, f"{registry.host}/other/app:2").stdout.strip()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replace_seen
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from boxy_cli.commands.shared import LIMITS
 from boxy_core.models import Box, BoxSpec, Limits, Status
+from boxy_core.models_network import Endpoint, Network, Published
 from boxyd.cgroup.interface import CgroupFile
 from boxyd.cgroup.limits import WHAT
 from boxyd.explain import explain
@@ -130,6 +133,26 @@ def test_a_box_that_does_not_run_tells_what_needs_no_process() -> None:
     given = Seen(BOX, "/boxes/x")
     assert [section.key for section in explain(given).sections] == ["box", "layers"]
     assert "does not run" in explain(given).sections[0].about
+
+
+def test_the_way_of_a_packet_is_told_hop_by_hop_as_far_as_it_exists() -> None:
+    end = Endpoint(network="lan", address="10.77.0.2/24", interface="eth0", host_interface="bv1")
+    port = Published(box=80, host=8080, address="127.0.0.1", to="10.77.0.2")
+    spec = BoxSpec(image="alpine", network="lan")
+    box = replace(BOX, spec=spec, networks=[end], ports=[port])
+    lan = Network(id="0" * 12, name="lan", gateway="10.77.0.1", table="boxy_x", dns="10.77.0.1:53")
+    given = seen(box=box, interfaces=["lo", "eth0"], networks=[lan], masters={"bv1": "boxy-1"},
+                 way_out="wan0")  # fmt: skip
+    hops = facts(given, "network")
+    assert list(hops) == [
+        "interfaces", "eth0", "  ↓ bv1", "  ↓ boxy-1", "  ↓ nftables", "  ↓ wan0", "published",
+    ]  # fmt: skip
+    assert hops["published"][0] == "127.0.0.1:8080 → 10.77.0.2:80/tcp"
+    cut = facts(replace_seen(given, masters={}), "network")
+    assert list(cut) == ["interfaces", "eth0", "published"]
+    inner = facts(replace_seen(given, networks=[replace(lan, internal=True)]), "network")
+    assert "  ✕ outside" in inner
+    assert "  ↓ wan0" not in inner
 
 
 def test_every_limit_has_a_flag_that_the_command_line_knows() -> None:

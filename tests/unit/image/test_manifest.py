@@ -29,12 +29,12 @@ def test_a_configuration_becomes_what_a_box_takes_from_it() -> None:
     assert fields == {
         "env": {"A": "1", "B": "x=y", "EMPTY": ""}, "cmd": ["run"], "entrypoint": [],
         "user": "1000:1", "workdir": "/srv", "labels": {"k": "v"},
-        "exposed_ports": ["53/udp", "80/tcp"], "volumes": ["/data"], "stop_signal": "SIGKILL",
+        "ports": ["53/udp", "80/tcp"], "volumes": ["/data"], "stop_signal": "SIGKILL",
     }  # fmt: skip
 
 
 def test_what_is_written_is_read_back_and_always_the_same() -> None:
-    fields = {"env": {"A": "1"}, "cmd": ["x"], "workdir": "/w", "exposed_ports": ["80/tcp"]}
+    fields = {"env": {"A": "1"}, "cmd": ["x"], "workdir": "/w", "ports": ["80/tcp"]}
     first = oci.encode_config(fields, [digest(b"")])
     assert first == oci.encode_config(fields, [digest(b"")])
     read = oci.image_fields(oci.decode_config(first, "it"))
