@@ -31,7 +31,7 @@ class Section(Model, frozen=True, kw_only=True):
     about: str
     """the idea in a sentence or two"""
     learn: str = ""
-    """the step of the tutorial that builds it, as in "07_user_namespace" """
+    """the page of the tutorial that builds it, as in "07-user-namespace" """
     facts: list[Fact]
 
 

@@ -36,7 +36,7 @@ def explanation(found: Mapping[str, Any], *, width: int, colour: bool) -> str:
 
 
 def _section(section: Mapping[str, Any], wide: int, colour: bool) -> Iterator[str]:
-    learn = f"{TUTORIAL} {section['learn'].partition('_')[0]}" if section["learn"] else ""
+    learn = f"{TUTORIAL}/{section['learn']}.md" if section["learn"] else ""
     title = section["title"]
     space = " " * (wide - len(title) - len(learn))
     shown = learn if space else ""  # a narrow terminal has no room for both

@@ -59,7 +59,7 @@ def layers(seen: Seen) -> Section:
         "An image is a stack of folders. They are unpacked once, never written again, and joined "
         "by overlayfs, so that a box starts without a copy."
     )
-    return Section(key="layers", title="Layers", about=about, learn="04_overlayfs", facts=facts)
+    return Section(key="layers", title="Layers", about=about, learn="04-overlayfs", facts=facts)
 
 
 def mounts(seen: Seen) -> Section:
@@ -69,7 +69,7 @@ def mounts(seen: Seen) -> Section:
     for line in seen.mounts:
         groups.setdefault(_reason(line, reasons), []).append(line)
     facts = [fact for reason, lines in groups.items() for fact in _facts(seen, reason, lines)]
-    return Section(key="mounts", title="Mounts", about=ABOUT, learn="02_mount_namespace",
+    return Section(key="mounts", title="Mounts", about=ABOUT, learn="02-mount-namespace",
                    facts=facts)  # fmt: skip
 
 

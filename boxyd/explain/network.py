@@ -8,7 +8,7 @@ from boxy_core.explanation import Fact, Section
 from boxy_core.models_network import Endpoint, Network, Published
 from boxyd.explain.seen import Seen
 
-LEARN = "10_network"
+LEARN = "10-network"
 _NONE = "The box has a network of its own with nothing but itself in it."
 _HOST = "The box shares the host's network: every address and port of the machine."
 _SHARED = "The box shares the network of another box: the same addresses, the same ports."

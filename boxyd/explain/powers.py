@@ -35,7 +35,7 @@ def users(seen: Seen) -> Section:
         "Root in the box is user 0 inside and somebody without any right outside. Each line of the "
         "map reads: the first id inside, the first id outside, how many."
     )
-    return Section(key="users", title="Users", about=about, learn="07_user_namespace", facts=facts)
+    return Section(key="users", title="Users", about=about, learn="07-user-namespace", facts=facts)
 
 
 def _map(what: str, lines: list[str], by_hand: str) -> Fact:
@@ -68,7 +68,7 @@ def powers(seen: Seen) -> Section:
         "Root's power is cut into capabilities, of which the box keeps the few that ordinary "
         "programs need. A filter in the kernel refuses system calls that none of them needs."
     )
-    return Section(key="powers", title="Powers", about=about, learn="09_lock_down", facts=facts)
+    return Section(key="powers", title="Powers", about=about, learn="09-lock-down", facts=facts)
 
 
 def _names(bits: int) -> str:

@@ -60,7 +60,7 @@ def _box(seen: Seen) -> Section:
     about = "A box is a folder on the disk and, while it runs, a few processes."
     if not seen.pid:
         about += " This one does not run, so the kernel has nothing of it: start it to see more."
-    return Section(key="box", title="Box", about=about, learn="13_daemon", facts=facts)
+    return Section(key="box", title="Box", about=about, learn="13-a-system", facts=facts)
 
 
 # ------------------------------------------------------------------ processes
@@ -80,7 +80,7 @@ def _processes(seen: Seen) -> Section:
         "The tree of processes, by the numbers that the box gives them. PID 1 is the first: when "
         "it ends, the kernel ends all others."
     )
-    return Section(key="processes", title="Processes", about=about, learn="06_pid_1",
+    return Section(key="processes", title="Processes", about=about, learn="06-pid-1",
                    facts=[*facts, *powers.rlimits(seen)])  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def _namespaces(seen: Seen) -> Section:
         "A namespace is what a process believes to be the whole machine in one respect. Equal "
         f"numbers mean the same one. Enter them all: nsenter -t {seen.pid} -{letters} sh"
     )
-    return Section(key="namespaces", title="Namespaces", about=about, learn="02_mount_namespace",
+    return Section(key="namespaces", title="Namespaces", about=about, learn="02-mount-namespace",
                    facts=facts)  # fmt: skip
 
 
@@ -134,7 +134,7 @@ def _cgroup(seen: Seen) -> Section:
     )
     if not facts:
         about = "This machine gives the daemon no cgroups: the box has no limits."
-    return Section(key="cgroup", title="Cgroup", about=about, learn="08_cgroups", facts=facts)
+    return Section(key="cgroup", title="Cgroup", about=about, learn="08-cgroups", facts=facts)
 
 
 def _file(seen: Seen, value: Value) -> Fact:

@@ -18,7 +18,7 @@ FOUND: dict[str, Any] = {
     "id": "ab" * 32, "name": "web", "status": "running",
     "sections": [
         {"key": "namespaces", "title": "Namespaces", "about": "An idea. " * 20,
-         "learn": "02_mount_namespace",
+         "learn": "02-mount-namespace",
          "facts": [
              {"what": "net", "value": "net:[4026532410], its own", "note": "ports",
               "by_hand": "readlink /proc/7/ns/net"},
@@ -47,7 +47,7 @@ def test_an_explanation_fits_its_width_but_for_commands_to_copy(width: int) -> N
     for line in text.splitlines():
         assert "$ " in line or "a" * 60 in line or len(line) <= (width or 100), line
     assert "$ readlink /proc/7/ns/net\n" in text
-    assert ("docs/tutorial/build-your-own 02" in text) == (width != 40)
+    assert ("docs/tutorial/build-your-own/02-mount-namespace.md" in text) == (width != 40)
 
 
 def test_a_trace_shows_the_last_start_in_its_parts() -> None:

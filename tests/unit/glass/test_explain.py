@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from boxy_cli.commands.shared import LIMITS
+from boxy_core import glass
 from boxy_core.models import Box, BoxSpec, Limits, Status
 from boxy_core.models_network import Endpoint, Network, Published
 from boxyd.cgroup.interface import CgroupFile
@@ -17,6 +18,7 @@ from boxyd.explain import explain
 from boxyd.explain.sections import FLAGS
 from boxyd.explain.seen import Proc, Seen, Value, mount_line
 from boxyd.runtime import capabilities, seccomp
+from tests.support.images import REPOSITORY
 
 BOX = Box(
     id="ab" * 32, name="web", image="alpine", status=Status.RUNNING, pid=70, shim_pid=69,
@@ -153,6 +155,11 @@ def test_the_way_of_a_packet_is_told_hop_by_hop_as_far_as_it_exists() -> None:
     inner = facts(replace_seen(given, networks=[replace(lan, internal=True)]), "network")
     assert "  ✕ outside" in inner
     assert "  ↓ wan0" not in inner
+
+
+def test_every_section_leads_to_a_page_of_the_tutorial() -> None:
+    for section in explain(seen()).sections:
+        assert (REPOSITORY / glass.TUTORIAL / f"{section.learn}.md").is_file(), section.key
 
 
 def test_every_limit_has_a_flag_that_the_command_line_knows() -> None:
