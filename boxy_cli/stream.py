@@ -15,8 +15,7 @@ import signal
 import time
 
 from boxy_cli.modes import ModeTracker, strip_queries
-from boxy_core import protocol
-from boxy_core.client import wirejson
+from boxy_core import protocol, wirejson
 from boxy_core.errors import ProtocolError
 
 TYPE_CHECKING = False

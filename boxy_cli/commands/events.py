@@ -8,7 +8,7 @@ from boxy_cli.commands.ps import filter_text
 from boxy_cli.context import Context, say
 from boxy_cli.options import Command, Option
 from boxy_cli.render import event
-from boxy_core.client import wirejson
+from boxy_core import wirejson
 from boxy_core.errors import Timeout
 from boxy_core.units import format_time, parse_time
 

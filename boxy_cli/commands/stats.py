@@ -7,7 +7,7 @@ import sys
 from boxy_cli import render
 from boxy_cli.context import Context, is_terminal, say, say_json, width
 from boxy_cli.options import Argument, Command, Option
-from boxy_core.client import wirejson
+from boxy_core import wirejson
 from boxy_core.client.blocking import box_path
 
 TYPE_CHECKING = False

@@ -13,7 +13,7 @@ import struct
 from _socket import AF_UNIX, SO_SNDTIMEO, SOCK_STREAM, SOL_SOCKET
 from _socket import socket as Socket  # noqa: N812 - it is the class
 
-from boxy_core.client import wirejson
+from boxy_core import wirejson
 from boxy_core.client.http import Head, ResponseReader, quote, request_head, target
 from boxy_core.errors import DaemonUnreachable, ProtocolError, Timeout, from_wire
 from boxy_core.protocol import API, UPGRADE, FrameReader

@@ -1,6 +1,6 @@
-"""The shim's side of making a box: prepare, clone, map ids, let go, hear how it went.
+"""The outer side of making a box: prepare, clone, map ids, let go, hear how it went.
 
-Constraint: runs in the freshly forked shim, single-threaded, in the host's namespaces.  It may
+Constraint: runs in the shim's midwife, single-threaded, in the host's namespaces.  It may
 wait for the new process, because nothing else is the shim's business yet.
 """
 
@@ -10,13 +10,15 @@ import errno
 import fcntl
 import os
 import resource
+import select
 import signal
 import socket
 import time
 
 from boxyd.runtime import init, netns, report, share, stage
 from boxyd.runtime import syscalls as sys_
-from boxyd.runtime.steps import Host, Step, from_json
+from boxyd.runtime.notes import read
+from boxyd.runtime.steps import BY_NAME, Host, Step, from_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,15 +93,16 @@ class Cgroup:
 
     def clone(self, flags: int) -> tuple[int, int, bool]:
         """clone3 with birth in the v2 cgroup: (pid, pidfd, whether the pid must be moved)."""
+        end = 0 if flags & sys_.CLONE_PARENT else signal.SIGCHLD
         if not self.into:
-            return *sys_.clone3(flags), bool(self.procs and not self.tasks)
+            return *sys_.clone3(flags, exit_signal=end), bool(self.procs and not self.tasks)
         folder = os.open(self.into, FOLDER)
         try:
-            return *sys_.clone3(flags, cgroup=folder), False
+            return *sys_.clone3(flags, cgroup=folder, exit_signal=end), False
         except OSError as error:
             if error.errno not in _NO_CGROUP_BIRTH:
                 raise
-            return *sys_.clone3(flags), True
+            return *sys_.clone3(flags, exit_signal=end), True
         finally:
             os.close(folder)
 
@@ -115,11 +118,10 @@ class Cgroup:
     def oom_kills(self) -> int:
         """How often the kernel killed a process of the box for memory; 0 when unknown."""
         try:
-            with open(self.oom, "rb") as file:
-                for line in file:
-                    name, _, count = line.partition(b" ")
-                    if name == b"oom_kill":
-                        return int(count)
+            for line in read(self.oom).splitlines():
+                name, _, count = line.partition(b" ")
+                if name == b"oom_kill":
+                    return int(count)
         except (OSError, ValueError):
             pass
         return 0
@@ -151,7 +153,8 @@ def start(
     meanwhile: Callable[[Running], None],
     wires: Wires,
 ) -> Running:
-    """Make the box and start its main process.  Raises StartFailed; then nothing is left.
+    """Make the box and start its main process, our parent's child.  Raises StartFailed; then
+    nothing is left but a dead child for our parent to wait for.
 
     `meanwhile` is called while the new process is busy with the box.
     """
@@ -226,7 +229,7 @@ def _clone(
     ours: socket.socket,
 ) -> bool:
     """Fork the new process; whether it still has to be moved into its cgroup."""
-    flags = 0
+    flags = sys_.CLONE_PARENT
     for name in plan["namespaces"]:
         if name == "time":
             share.own_clocks()
@@ -285,9 +288,8 @@ def set_limit(pid: int, name: str, soft: int, hard: int, notices: list[str]) -> 
 def forget_oom_grace(pid: int) -> None:
     """The daemon may be spared by the OOM killer (systemd's OOMScoreAdjust); a box is not."""
     path = f"/proc/{pid}/oom_score_adj"
-    with open(path, "rb") as file:
-        if int(file.read()) >= 0:
-            return
+    if int(read(path)) >= 0:
+        return
     with open(path, "wb") as file:
         file.write(b"0")
 
@@ -362,10 +364,9 @@ class Talk:
 
 def pid_of(pidfd: int) -> int:
     """The pid, as we see it, of what the pidfd stands for (proc(5), fdinfo)."""
-    with open(f"/proc/self/fdinfo/{pidfd}", "rb") as file:
-        for line in file:
-            if line.startswith(b"Pid:"):
-                return int(line[4:])
+    for line in read(f"/proc/self/fdinfo/{pidfd}").splitlines():
+        if line.startswith(b"Pid:"):
+            return int(line[4:])
     return -1
 
 
@@ -380,7 +381,9 @@ def kill(pidfd: int) -> None:
 def _undo(running: Running) -> None:
     if running.pidfd >= 0:
         kill(running.pidfd)
-        os.waitid(os.P_PIDFD, running.pidfd, os.WEXITED)
+        poll = select.poll()
+        poll.register(running.pidfd, select.POLLIN)
+        poll.poll()  # until it has ended
     running.close()
     running.host.close_all()
 
@@ -391,3 +394,12 @@ def steps_of(plan: dict[str, Any]) -> list[Step]:
         return [from_json(step) for step in plan["steps"]]
     except (ValueError, TypeError, KeyError) as error:
         raise report.step_failed("plan", errno.EINVAL, str(error)) from None
+
+
+def joining_steps(plan: dict[str, Any]) -> list[Step]:
+    """Those steps that every further command takes, prepared.  Raises StartFailed, OSError."""
+    steps = [from_json(step) for step in plan["steps"] if BY_NAME[step["do"]].joins]
+    host = Host(plan["id_map"][0][1] if plan["id_map"] else 0, -1)
+    for step in steps:
+        step.prepare(host)
+    return steps

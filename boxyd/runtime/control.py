@@ -7,12 +7,12 @@ tree's wire form).  What bears `event` was not asked for.  Only root may connect
 from __future__ import annotations
 
 import errno
-import json
 import os
 import socket
 import struct
 from collections import deque
 
+from boxy_core import wirejson
 from boxy_core.errors import BoxyError, InvalidRequest
 from boxyd.runtime import report
 from boxyd.runtime.poller import HUP, IN, OUT
@@ -55,7 +55,7 @@ class Link:
         """Send an event or an answer; it waits while the other side is slow."""
         if self.sock.fileno() < 0:
             return
-        self._queue.append(json.dumps(message).encode())
+        self._queue.append(wirejson.dumps(message))
         self._flush()
 
     def fail(self, request: dict[str, Any], error: BoxyError) -> None:
@@ -95,7 +95,7 @@ class Link:
             self.close()
             return
         try:
-            request = json.loads(packet)
+            request = wirejson.loads(packet)
             if not isinstance(request, dict):
                 raise ValueError("not an object")
         except ValueError:

@@ -7,10 +7,10 @@ success.  A failure is one JSON object; descriptors travel beside a word.
 from __future__ import annotations
 
 import array
-import json
 import os
 import socket
 
+from boxy_core import wirejson
 from boxy_core.errors import CommandNotExecutable, CommandNotFound, StartFailed
 from boxyd.runtime.command import CommandError
 from boxyd.runtime.users import UnknownUserError
@@ -59,7 +59,7 @@ def fail(sock: socket.socket, step: str, error: BaseException) -> None:
         text = f"{type(error).__name__}: {text}"
     words = {"kind": kind, "step": step, "errno": number or 0, "message": text}
     try:
-        sock.send(b"!" + json.dumps(words).encode())
+        sock.send(b"!" + wirejson.dumps(words))
     except OSError:
         os._exit(125)
 
@@ -67,7 +67,7 @@ def fail(sock: socket.socket, step: str, error: BaseException) -> None:
 def failure(word: bytes) -> StartFailed:
     """The error that a child's last words stand for."""
     try:
-        data = json.loads(word[1:])
+        data = wirejson.loads(word[1:])
         step, number, text = str(data["step"]), int(data["errno"]), str(data["message"])
         kind = data["kind"]
     except (ValueError, KeyError, TypeError):

@@ -8,13 +8,13 @@ pipe stops a writer in a shell.  A terminal has the size of the client that was 
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import signal
 import struct
 import termios
 from collections import deque
 
+from boxy_core import wirejson
 from boxyd.runtime import clients, frames
 from boxyd.runtime.poller import HUP, IN, OUT
 from boxyd.runtime.present import Present
@@ -282,7 +282,7 @@ class Session:
         self._on_change(self)
 
     def _viewers_frame(self) -> bytes:
-        return frames.frame(frames.VIEWERS, json.dumps(self.viewers()).encode())
+        return frames.frame(frames.VIEWERS, wirejson.dumps(self.viewers()))
 
     # -------------------------------------------------------------- output
 

@@ -1,6 +1,6 @@
 """The shim: one process per box, its only parent, between the box's streams and the world.
 
-It makes the box, drains its output, keeps its log and history, serves clients and the
+Its midwife makes the box; it drains the output, keeps its log and history, serves clients and the
 daemon's control connections, starts further commands, and at the end writes `exit.json`
 before it tells anyone.  It outlives the daemon and the zygote.
 
@@ -11,18 +11,19 @@ the daemon sends is checked; it never waits for a viewer.
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import socket
 import time
 
-from boxy_core.errors import BoxyError, Conflict, InvalidRequest, NotFound
-from boxyd.runtime import birth, control, frames, report, stage
+from boxy_core import wirejson
+from boxy_core.errors import BoxyError, Conflict, InvalidRequest, NotFound, from_wire
+from boxyd.runtime import birth, control, frames, report
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.held import Held
 from boxyd.runtime.join import Joining
 from boxyd.runtime.log import Log
+from boxyd.runtime.midwife import plan_of
 from boxyd.runtime.notes import complain, remove, start_time, trace, write_file
 from boxyd.runtime.poller import IN, Poller
 from boxyd.runtime.requests import Visit, exec_spec, size
@@ -68,18 +69,43 @@ class Shim:
 
     # -------------------------------------------------------------- the beginning
 
-    def start(self, wires: birth.Wires) -> Running:
-        """Make the box and its main session.  Raises StartFailed, and nothing is left."""
-        self._steps = birth.steps_of(self.plan)
+    def start(self, midwife: socket.socket) -> None:
+        """Wait for what the midwife makes.  Raises StartFailed, and nothing is left."""
         self._oom_before = self._cgroup.oom_kills()
         remove(self._box + "/exit.json")
+        self._listen()
+        running = birth.Running(bool(self.plan["terminal"]))
         try:
-            running = birth.start(self.plan, self._cgroup, self._steps, self._announce, wires)
+            self._steps = birth.joining_steps(self.plan)
+            self._take_over(midwife, running)
         except BaseException:
             self._conceal()
+            if running.pidfd >= 0:
+                birth.kill(running.pidfd)
+                os.waitid(os.P_PIDFD, running.pidfd, os.WEXITED)
+            running.close()
             raise
         self._sessions[MAIN] = self._session(MAIN, running, self.plan, self._log)
-        return running
+
+    def _take_over(self, midwife: socket.socket, running: Running) -> None:
+        """Hear of the box's first process, then of its running command."""
+        while True:
+            word, fds = report.receive(midwife)
+            if word == b"born":
+                running.pidfd = fds[0]
+                running.pid = birth.pid_of(running.pidfd)
+                self._announce(running)
+            elif word[:4] == b"runs":
+                told = wirejson.loads(word[4:])
+                for name, place in told["fds"].items():
+                    setattr(running.host if name == "root" else running, name, fds[place])
+                running.took, running.host.notices = told["took"], told["notices"]
+                return
+            elif word[:1] == b"!":
+                raise from_wire(wirejson.loads(word[1:]))
+            else:
+                text = "the process that makes the box was killed"
+                raise report.step_failed("init", 0, text)
 
     def _session(
         self, name: str, running: Running, wanted: dict[str, Any], log: Log | None
@@ -90,11 +116,13 @@ class Shim:
             name, running, self._poller, nature, on_end=self._on_end, on_change=self._on_change
         )
 
-    def _announce(self, running: Running) -> None:
-        """Be found: the control socket and `shim.json`, while the box is being made."""
-        self.started = time.time()
+    def _listen(self) -> None:
         self._listener = control.listen(self._run + "/shim.sock")
         self._poller.add(self._listener.fileno(), IN, self._accept)
+
+    def _announce(self, running: Running) -> None:
+        """Be found by `shim.json`, while the box is being made."""
+        self.started = time.time()
         facts = {
             "pid": os.getpid(),
             "start_time": start_time(os.getpid()),
@@ -278,7 +306,7 @@ class Shim:
         else:
             del self._sessions[session.name]
             self._tell({"event": "exec-exit", "session": session.name, **ended})
-        last = frames.frame(frames.EXIT, json.dumps({"oom": False, **ended}).encode())
+        last = frames.frame(frames.EXIT, wirejson.dumps({"oom": False, **ended}))
         session.dismiss(last)
         self._ending.append(session)
 
@@ -297,6 +325,17 @@ class Shim:
         self._conceal()
         self._held.let_go(self._held.names())  # before anyone starts the box again
         self._tell({"event": "exit", **record})
+
+    def reap_soon(self, pid: int) -> None:
+        """Wait for a helper that is about to end, when it has."""
+        pidfd = os.pidfd_open(pid)
+
+        def reap(_: int) -> None:
+            self._poller.remove(pidfd)
+            os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
+            os.close(pidfd)
+
+        self._poller.add(pidfd, IN, reap)
 
     def run(self) -> None:
         """Until the box has ended and everyone who should has heard of it."""
@@ -334,23 +373,22 @@ _OPS = {
 }
 
 
-def main(message: bytes, fds: list[int], zygote: int) -> NoReturn:
-    """The rest of a shim's life: from the launch message to the box's end.
-
-    The pipe `zygote` is closed when the box runs.
-    """
+def main(midwife: socket.socket, pid: int) -> NoReturn:
+    """The rest of a shim's life: from the launch message, which its midwife (its child `pid`)
+    hands on, to the box's end."""
     status = 1
     where = ""
     try:
-        request = json.loads(message)
+        message, fds = report.receive(midwife)
+        if not message:
+            os._exit(0)
+        sys_.prctl(sys_.PR_SET_PDEATHSIG, 0)
+        request = wirejson.loads(message)
         link = socket.socket(fileno=fds.pop(0))
-        plan = request["plan"]
-        if isinstance(plan, str):
-            with open(plan, "rb") as file:
-                plan = json.loads(file.read())
+        plan = plan_of(request)
         where = plan["box"]
         sys_.set_title(f"boxy-shim {plan['name']}")
-        status = _live(plan, request, link, fds, zygote)
+        status = _live(plan, request, link, fds, midwife, pid)
     except BaseException as error:  # noqa: BLE001 - the last resort of a process on its own
         complain(where, trace(error))
     os._exit(status)
@@ -361,27 +399,26 @@ def _live(
     request: dict[str, Any],
     link: socket.socket,
     client: list[int],
-    zygote: int,
+    midwife: socket.socket,
+    pid: int,
 ) -> int:
-    shim = Shim(plan)
-    wires = birth.Wires(request, client)
     try:
-        shim.start(wires)
+        shim = Shim(plan)
+        shim.start(midwife)
     except BoxyError as error:
-        link.send(json.dumps({"error": error.to_wire()}).encode())
+        link.send(wirejson.dumps({"error": error.to_wire()}))
         return 1
     shim.add_link(link)
-    shim.main.running.host.close()
     if client:
         shim.attach(shim.main, Visit(request), client)
-    os.close(zygote)
+    midwife.close()
+    shim.reap_soon(pid)
     shim.run()
     return 0
 
 
 def settle() -> None:
-    """Leave the zygote's session, hold nothing of the host busy, show a name in `ps`; then
-    touch what a start will touch, while nobody is waiting."""
+    """Leave the zygote's session, hold nothing of the host busy, show a name in `ps`."""
     os.setsid()
     os.chdir("/")
     os.umask(0o077)
@@ -390,27 +427,4 @@ def settle() -> None:
     sys_.set_handler(signal.SIGCHLD, 0)
     sys_.set_name("boxy-shim")
     sys_.set_title("boxy-shim (spare)")
-    warm_up()
     gc.enable()
-
-
-def warm_up() -> None:
-    """Go through the motions of a start: what is touched for the first time costs a page
-    fault, which is several microseconds under a hypervisor and far more than the work."""
-    words = json.dumps(_SAMPLE)
-    for step in birth.steps_of(json.loads(words)):
-        step.describe()
-    for fd in (stage.user_namespace([[0, 1 << 30, 1 << 16]]), stage.dev(1 << 30)):
-        os.close(fd)
-    for sock in report.pair():
-        sock.close()
-
-
-_SAMPLE = {
-    "steps": [
-        {"do": "hostname", "name": "boxy"},
-        {"do": "bind", "source": "/", "target": "/", "read_only": True, "map_ids": False},
-        {"do": "mask", "paths": ["/proc/kcore"]},
-        {"do": "capabilities", "keep": ["chown"]},
-    ]
-}

@@ -54,6 +54,8 @@ CLONE_PARENT = 0x8000
 _CLONE_PIDFD = 0x1000
 _CLONE_VM = 0x100
 _STACK = 64 << 10
+PARKED = 5
+"""seconds that a parked process lives at the most"""
 _CLONE_INTO_CGROUP = 0x2_0000_0000
 
 NAMESPACES = {
@@ -126,7 +128,7 @@ _keyctl = _raw(_int, _long)
 _clone3 = _raw(_str, ctypes.c_size_t, library=_held)
 _clone = _raw(_u64, _ptr, _ptr, _ptr, _u64, library=_held)
 _clone_function = _prototype(_libc, "clone", _ptr, _ptr, _int, _ptr, _ptr)
-_pause = ctypes.cast(_libc.pause, _ptr)
+_sleep = ctypes.cast(_libc.sleep, _ptr)
 _prctl = _prototype(_libc, "prctl", _int, *([ctypes.c_ulong] * 4))
 _prctl_text = _prototype(_libc, "prctl", _int, _str, *([ctypes.c_ulong] * 3))
 _setns = _prototype(_libc, "setns", _int, _int)
@@ -281,8 +283,9 @@ _stack = ctypes.create_string_buffer(_STACK)
 class Parked:
     """A process that does nothing but hold new namespaces (`flags`) until `end`.
 
-    It shares our memory and waits in pause(2) on the one small stack there is for that, so
-    making it costs a tenth of a fork; it runs no Python.  Sources: clone(2), CLONE_VM.
+    It shares our memory and sleeps on the one small stack there is for that, so making it
+    costs a tenth of a fork; it runs no Python.  It has copies of our descriptors, so if we are
+    killed meanwhile it must end by itself: after `PARKED`.  Sources: clone(2), CLONE_VM.
     """
 
     def __init__(self, flags: int) -> None:
@@ -290,7 +293,7 @@ class Parked:
         pidfd = ctypes.c_int(-1)
         flags |= _CLONE_VM | _CLONE_PIDFD | signal.SIGCHLD
         where = ctypes.addressof(pidfd)
-        self.pid = _checked(_clone_function(_pause, top, flags, None, where), "clone")
+        self.pid = _checked(_clone_function(_sleep, top, flags, PARKED, where), "clone")
         self._pidfd = pidfd.value
 
     def end(self) -> None:

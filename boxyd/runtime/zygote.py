@@ -57,10 +57,10 @@ def main(link: socket.socket) -> None:
     """Keep one spare shim ready, until the daemon closes the connection.
 
     A fork and the first touch of each page are most of what a shim costs (some milliseconds),
-    so that is paid before the launch is asked for: the spare itself waits for the next launch
+    so that is paid before the launch is asked for: the spare's midwife waits for the next launch
     message, tells the zygote that it took one, and by closing the pipe that its box runs.
     """
-    from boxyd.runtime import report, shim
+    from boxyd.runtime import midwife, report, shim
     from boxyd.runtime import syscalls as sys_
 
     sys_.prctl(sys_.PR_SET_DUMPABLE, 0)
@@ -68,7 +68,7 @@ def main(link: socket.socket) -> None:
     sys_.set_title("boxy-zygote")
     for number in shim.IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    shim.warm_up()
+    midwife.warm_up()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever ends is reaped by the kernel
     gc.collect()
     gc.freeze()
@@ -98,19 +98,24 @@ def _wait_for_need(link: socket.socket, spare: int) -> None:
 
 
 def _spare(link: socket.socket, zygote: int) -> None:
-    """A shim that waits for its box; it dies with the zygote until it has one."""
-    from boxyd.runtime import report, shim
+    """A shim that waits for its box, and its child that will make it; both die with the zygote
+    until they have one."""
+    from boxyd.runtime import midwife, report, shim
     from boxyd.runtime import syscalls as sys_
 
     sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
     shim.settle()
-    message, fds = report.receive(link)
-    if not message:
-        os._exit(0)
-    sys_.prctl(sys_.PR_SET_PDEATHSIG, 0)
+    ours, theirs = report.pair()
+    pid = _fork()
+    if pid < 0:
+        os._exit(1)
+    if pid == 0:
+        ours.close()
+        midwife.wait_for_box(link, theirs, zygote)
+    theirs.close()
     link.close()
-    os.write(zygote, b"taken")
-    shim.main(message, fds, zygote)
+    os.close(zygote)
+    shim.main(ours, pid)
 
 
 def _ended(link: socket.socket) -> bool:

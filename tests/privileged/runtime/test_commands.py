@@ -161,6 +161,38 @@ async def test_a_killed_zygote_leaves_boxes_alone_and_is_replaced(rig: Rig) -> N
     assert alive(link.pid)
 
 
+async def test_a_spare_whose_midwife_was_killed_is_replaced(rig: Rig) -> None:
+    await rig.run("true")
+    await eventually(lambda: _titled("boxy-shim (midwife)", rig.launcher.pid))
+    midwife = _titled("boxy-shim (midwife)", rig.launcher.pid)[0]
+    os.kill(midwife, signal.SIGKILL)
+    await eventually(lambda: not alive(midwife))
+    info, _ = await rig.run("true")
+    assert info.status == 0
+
+
+def _titled(title: str, zygote: int) -> list[int]:
+    """Grandchildren of the zygote with that title."""
+    found = [pid for shim in _children(zygote) for pid in _children(shim)]
+    return [
+        pid for pid in found if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(title.encode())
+    ]
+
+
+def _children(pid: int) -> list[int]:
+    """The living children of a process (proc(5), children)."""
+    words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(word) for word in words if alive(int(word))]
+
+
+async def test_a_shim_keeps_little_memory_of_its_own(rig: Rig) -> None:
+    link = await rig.detached("sleep", "1000")
+    await eventually(lambda: not _children(link.shim_pid)[1:])  # its midwife has ended
+    text = Path(f"/proc/{link.shim_pid}/smaps_rollup").read_text()
+    private = sum(int(line.split()[1]) for line in text.splitlines() if "Private_" in line)
+    assert private < 2048
+
+
 async def test_a_closed_launcher_leaves_boxes_and_no_spare(rig: Rig) -> None:
     link = await rig.detached("sleep", "1000")
     zygote = rig.launcher.pid

@@ -53,7 +53,7 @@ def _accelerated() -> tuple[Callable[[object], str], Callable[[str], Any]]:
             value, end = scan(text, 0)
         except (StopIteration, SystemError, ValueError):
             # Without `json.decoder` loaded the scanner cannot even say what is wrong.
-            return _plain()[1](text)
+            raise ValueError("it is not JSON") from None
         if end != len(text):
             raise ValueError("something follows the JSON value")
         return value
