@@ -189,7 +189,7 @@ def security(given: list[str]) -> dict[str, Any]:
 
 def _profile(path: str) -> dict[str, Any]:
     """The seccomp profile in a file, which the daemon checks; here only that it is JSON."""
-    from boxy_core.client import wirejson
+    from boxy_core import wirejson
 
     try:
         with open(path, "rb") as file:
