@@ -16,6 +16,7 @@ import msgspec
 
 from boxy_core.errors import InvalidRequest
 from boxy_core.units import parse_duration, parse_size
+from boxy_registry.sections import Auth, Hook, Mirror, Retention, Tls
 
 DEFAULT_ROOT = "/var/lib/boxy-registry"
 DEFAULT_LISTEN = "127.0.0.1:5000"
@@ -83,6 +84,19 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     limits: Limits = msgspec.field(default_factory=Limits)
     collection: Collection = msgspec.field(default_factory=Collection)
+    tls: Tls = msgspec.field(default_factory=Tls)
+    auth: Auth = msgspec.field(default_factory=Auth)
+    folders: tuple[str, ...] = ()
+    """registry folders: each NAME/image.json in them can be pulled"""
+    mirror: tuple[Mirror, ...] = ()
+    retention: tuple[Retention, ...] = ()
+    retention_every: str = "0"
+    """how often the rules of retention are carried out; 0: only by `boxy-registry retention`"""
+    hook: tuple[Hook, ...] = ()
+    pages: bool = True
+    """web pages at /"""
+    metrics: bool = True
+    """Prometheus metrics at /metrics"""
 
 
 def load(path: str, flags: Mapping[str, Any]) -> Settings:
@@ -92,7 +106,9 @@ def load(path: str, flags: Mapping[str, Any]) -> Settings:
     """
     data = _read(path) if path else {}
     for name, value in flags.items():
-        if value is not None:
+        if isinstance(value, dict):
+            data[name] = {**data.get(name, {}), **value}
+        elif value is not None:
             data[name] = value
     try:
         settings = msgspec.convert(data, Settings)

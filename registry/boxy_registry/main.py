@@ -27,6 +27,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("backup", "copy the whole store, while it serves"),
     "gc": ("gc", "remove what nothing refers to, while it serves"),
     "scrub": ("scrub", "verify everything that is stored, while it serves"),
+    "user": ("user", "add, change, remove and list users"),
+    "access": ("access", "who may do what with which repositories"),
+    "retention": ("retention", "remove tags that the rules of retention do not keep"),
 }
 """name -> (module in `boxy_registry.commands`, what it does)"""
 

@@ -19,7 +19,17 @@ from boxy_registry.store import Store
 
 Action = Literal["pull", "push", "delete"]
 
-EXTENSIONS: tuple[str, ...] = ("boxy_registry.upkeep",)
+EXTENSIONS: tuple[str, ...] = (
+    "boxy_registry.upkeep",
+    "boxy_registry.tls",
+    "boxy_registry.access",
+    "boxy_registry.folders",
+    "boxy_registry.mirror",
+    "boxy_registry.retention",
+    "boxy_registry.hooks",
+    "boxy_registry.metrics",
+    "boxy_registry.pages",
+)
 """modules with `extend(parts)`, in this order"""
 
 

@@ -14,6 +14,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     add("--listen", metavar="HOST:PORT", action="append", help="where (127.0.0.1:5000); repeatable")
     add("--workers", metavar="N", type=int, help="processes that serve (1)")
     add("--read-only", action="store_true", default=None, help="take no changes")
+    add("--auth", action="store_true", help="ask who it is; see `boxy-registry user` and `access`")
+    add("--tls-cert", metavar="FILE", help="certificate (chain) in PEM; with --tls-key: serve TLS")
+    add("--tls-key", metavar="FILE", help="its key")
+    add("--folders", metavar="DIR", action="append",
+        help="registry folder whose NAME/image.json can be pulled; repeatable")  # fmt: skip
+    add("--mirror", metavar="HOST[:PORT]", action="append",
+        help="fetch what is not here from this registry, and keep it; repeatable")  # fmt: skip
     add("--access-log", choices=("text", "json", "off"), help="a line for each request (text)")
     add("--log-level", choices=("debug", "info", "warning", "error"))
 
@@ -29,6 +36,16 @@ def run(chosen: argparse.Namespace) -> int:
             workers=chosen.workers,
             read_only=chosen.read_only,
             access_log=chosen.access_log,
+            auth={"enabled": True} if chosen.auth else None,
+            tls=_given(cert=chosen.tls_cert, key=chosen.tls_key),
+            folders=chosen.folders,
+            mirror=[{"upstream": host} for host in chosen.mirror] if chosen.mirror else None,
             log_level=chosen.log_level,
         )
     )
+
+
+def _given(**values: str | None) -> dict[str, str] | None:
+    """Those of a group that were given."""
+    found = {name: value for name, value in values.items() if value is not None}
+    return found or None
