@@ -25,6 +25,7 @@ for program in boxy boxyd boxy-tui boxy-registry; do
 done
 sed "s|@bindir@|$prefix/bin|" packaging/systemd/boxyd.service >"$dest$units/boxyd.service"
 cp packaging/systemd/boxyd.socket "$dest$units/boxyd.socket"
+sed "s|@bindir@|$prefix/bin|" packaging/systemd/boxy-registry.service >"$dest$units/boxy-registry.service"
 
 echo "Boxy is installed in $dest$prefix/bin."
 [ -z "$dest" ] || exit 0

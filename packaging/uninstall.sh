@@ -9,10 +9,12 @@ if [ -z "$dest" ] && [ "$(id -u)" -ne 0 ]; then
 fi
 if [ -z "$dest" ] && [ -d /run/systemd/system ] && [ -e "$units/boxyd.service" ]; then
     systemctl disable --now boxyd.socket boxyd.service || true
+    systemctl disable --now boxy-registry.service || true
 fi
 rm -rf "$dest$prefix/lib/boxy"
 rm -f "$dest$prefix"/bin/{boxy,boxyd,boxy-tui,boxy-registry} "$dest$units"/boxyd.{service,socket}
+rm -f "$dest$units/boxy-registry.service"
 if [ -z "$dest" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 echo "Boxy is gone from $dest$prefix. What it kept is still there; to remove that as well:"
-echo "  rm -rf /var/lib/boxy /run/boxy; groupdel boxy"
+echo "  rm -rf /var/lib/boxy /run/boxy /var/lib/boxy-registry /etc/boxy-registry; groupdel boxy"

@@ -76,6 +76,8 @@ class Remote:
         self._session: aiohttp.ClientSession
         self._tokens: Tokens
         self._login = login
+        self._challenge: list[str] | None = None
+        """what a stranger is told at the door; None: we have not looked"""
 
     async def __aenter__(self) -> Self:
         context = await asyncio.to_thread(ssl_context, self._api, self._trust)
@@ -350,6 +352,8 @@ class Remote:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One request with its answer; the first 401 is answered with proof of who we are."""
         base = self._base or await self._find_base()
+        if self._login is not None:
+            await self._introduce(scope, base)
         target = url if "://" in url else base + url
         ours = urlsplit(target).netloc == urlsplit(base).netloc
         answer = await self._once(method, target, scope if ours else None, headers, data)
@@ -362,6 +366,18 @@ class Remote:
             yield answer
         finally:
             answer.release() if answer.content.at_eof() else answer.close()
+
+    async def _introduce(self, scope: str, base: str) -> None:
+        """Have proof of who we are before it is asked for.
+
+        Else a registry that shows strangers something would show us no more than that.
+        """
+        if self._challenge is None:
+            answer = await self._once("GET", base + "/v2/", None, None, None)
+            self._challenge = answer.headers.getall("WWW-Authenticate", [])
+            answer.close()
+        if self._challenge and not self._tokens.header(scope):
+            await self._tokens.answer(self._challenge, scope, base)
 
     async def _once(
         self,

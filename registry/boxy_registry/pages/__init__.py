@@ -43,6 +43,7 @@ def extend(parts: Parts) -> None:
     pages = Pages(parts)
     parts.routes += [
         web.get("/", pages.guarded(pages.repositories)),
+        web.get("/login", pages.guarded(pages.login)),
         web.get("/static/{name}", _static),
         web.get("/r/{repository:.+}/-/{reference}", pages.guarded(pages.image)),
         web.get("/r/{repository:.+}", pages.guarded(pages.tags)),
@@ -71,13 +72,24 @@ class Pages:
 
         return handler
 
+    async def login(self, request: web.Request) -> web.Response:
+        """`/login`: have the browser ask for a name and a password, for all pages."""
+        await self._parts.authorizer.authorize(request, Need())
+        return web.Response(status=303, headers={**_HEADERS, "Location": "/"})
+
+    def _reader(self, access: Access) -> str | None:
+        """Who reads, for the head of a page; None: there are no accounts."""
+        return access.user if access.user or self._parts.settings.auth.enabled else None
+
     async def repositories(self, request: web.Request) -> web.Response:
         """`/`: what there is, and a search."""
         access = await self._parts.authorizer.authorize(request, Need("catalog"))
         wanted, after = request.query.get("q", "").strip().lower(), request.query.get("after", "")
         names, more = self._names(access, wanted, after)
         found = [self._store.repository(name) for name in names]
-        return _answer(views.repositories(found, wanted, names[-1] if more else "", access.user))
+        return _answer(
+            views.repositories(found, wanted, names[-1] if more else "", self._reader(access))
+        )
 
     def _names(self, access: Access, wanted: str, after: str) -> tuple[list[str], bool]:
         """A page of the repositories that the reader may pull; whether there are more."""
@@ -99,7 +111,7 @@ class Pages:
         more = found[PAGE - 1].name if len(found) > PAGE else ""
         host = request.host
         about = self._store.repository(name)
-        return _answer(views.tags(host, about, found[:PAGE], more, access.user))
+        return _answer(views.tags(host, about, found[:PAGE], more, self._reader(access)))
 
     async def image(self, request: web.Request) -> web.Response:
         """`/r/NAME/-/REFERENCE`: what an image is made of."""
@@ -112,7 +124,9 @@ class Pages:
         digest = views.config_digest(manifest.body)
         if digest:
             config = await self._small_blob(name, digest)
-        return _answer(views.image(request.host, name, reference, manifest, config, access.user))
+        return _answer(
+            views.image(request.host, name, reference, manifest, config, self._reader(access))
+        )
 
     async def _small_blob(self, name: str, digest: str) -> bytes:
         """A configuration; "" if it is not here (a sparse copy) or large."""

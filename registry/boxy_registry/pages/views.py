@@ -18,7 +18,7 @@ _SHORT = 19  # sha256: and 12 digits
 _LINES = 400
 
 
-def repositories(found: Sequence[Repository], wanted: str, more: str, user: str) -> str:
+def repositories(found: Sequence[Repository], wanted: str, more: str, user: str | None) -> str:
     """The list of repositories."""
     search = element(
         "form",
@@ -48,7 +48,7 @@ def repositories(found: Sequence[Repository], wanted: str, more: str, user: str)
     return _whole("Repositories", "Repositories", content, user)
 
 
-def tags(host: str, about: Repository, found: Sequence[Tag], more: str, user: str) -> str:
+def tags(host: str, about: Repository, found: Sequence[Tag], more: str, user: str | None) -> str:
     """The tags of a repository."""
     rows = [
         (
@@ -72,7 +72,7 @@ def tags(host: str, about: Repository, found: Sequence[Tag], more: str, user: st
 
 
 def image(
-    host: str, name: str, reference: str, manifest: StoredManifest, config: bytes, user: str
+    host: str, name: str, reference: str, manifest: StoredManifest, config: bytes, user: str | None
 ) -> str:
     """What an image is made of."""
     data = _object(manifest.body)
@@ -98,7 +98,7 @@ def image(
 def problem(status: int, sentence: str) -> str:
     """What went wrong."""
     content = [element("p", sentence[:1].upper() + sentence[1:] + ".", class_="empty")]
-    return _whole(str(status), f"{status}", content, "")
+    return _whole(str(status), f"{status}", content, None)
 
 
 def config_digest(body: bytes) -> str:
@@ -111,8 +111,10 @@ def config_digest(body: bytes) -> str:
 # ---------------------------------------------------------------------- parts of pages
 
 
-def _whole(title: str, heading: str, content: Iterable[str], user: str) -> str:
+def _whole(title: str, heading: str, content: Iterable[str], user: str | None) -> str:
     who = [element("span", user, class_="user")] if user else []
+    if user == "":
+        who = [element("a", "Sign in", href="/login")]
     header = element("header", element("a", "boxy-registry", href="/"), *who)
     return document(
         f"{title} - boxy-registry", header, element("main", element("h1", heading), *content)

@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from boxy_core.image.credentials import Login
+from boxy_core.image.remote import Remote
 from boxy_registry.access import users
 from boxy_registry.main import main
 from tests.support.registry import RegistryServer, layer, oci_image
@@ -70,6 +72,19 @@ def test_everybody_pulls_what_is_public_users_push_and_strangers_see_nothing(
     assert registry.ask("DELETE", manifest.format("public/app"), headers=ada)[0] == 403
     listed = json.loads(registry.ask("GET", "/v2/_catalog", headers=bob)[2])["repositories"]
     assert listed == ["public/app"]
+
+
+async def test_our_own_client_sees_what_its_user_may_see_not_what_a_stranger_may(
+    registry: RegistryServer,
+) -> None:
+    registry.push("ada/app", "1", IMAGE, basic("ada", "secret of ada"))
+    registry.push("public/app", "1", IMAGE, basic("ada", "secret of ada"))
+    for login, seen in (
+        (None, ["public/app"]), (Login("ada", "secret of ada"), ["ada/app", "public/app"])
+    ):  # fmt: skip
+        async with Remote(registry.host, login) as remote:
+            assert await remote.repositories() == seen
+            assert await remote.tags("public/app") == ["1"]
 
 
 def test_a_client_that_shows_credentials_only_when_asked_is_asked_at_the_door(

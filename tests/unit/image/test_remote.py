@@ -145,7 +145,10 @@ async def test_a_basic_registry_gets_the_password_and_a_wrong_one_is_told_with_t
 
     async with registry(handler, ADA) as remote:
         assert await remote.repositories() == ["a"]
-    for login, said in ((None, "wants to know who asks"), (Login("eve", "x"), "does not allow")):
+    for login, said in (
+        (None, "wants to know who asks"),
+        (Login("eve", "x"), "not take the password"),
+    ):
         async with registry(handler, login) as remote:
             with pytest.raises(Denied, match=said) as caught:
                 await remote.repositories()
