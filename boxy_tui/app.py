@@ -113,6 +113,8 @@ class BoxyApp(App[str], inherit_bindings=False):
             self.main.refresh_all()
         elif isinstance(screen, PanesScreen):
             screen.draw()
+        elif (redraw := getattr(screen, "redraw", None)) is not None:
+            redraw()
 
     def wants_history(self, box_id: str) -> None:
         """A box was selected: its curves should begin before we came."""
@@ -240,6 +242,30 @@ class BoxyApp(App[str], inherit_bindings=False):
         from boxy_tui.screens.reading import InspectScreen
 
         self.push_screen(InspectScreen(self, image.name, f"/images/{image.name}"))
+
+    def open_registry(self, name: str) -> None:
+        """Look into registries, first into the one that an image came from."""
+        from boxy_tui.screens.registry import RegistryScreen
+
+        self.push_screen(RegistryScreen(self, name))
+
+    def remove_image(self, image: Image) -> None:
+        """Forget an image and free what only it had."""
+        detail = ["Layers that no other image and no box has are freed."]
+        if not image.digest:
+            detail.append("The registry folder stays; its next use unpacks it.")
+        self._ask(
+            f"Remove the image {plain(image.name)}?", detail, "remove",
+            partial(self._remove_image, image.name),
+        )  # fmt: skip
+
+    async def _remove_image(self, name: str) -> None:
+        try:
+            await self.deeds.remove_image(name)
+        except BoxyError as error:
+            self.complain(error)
+        else:
+            self.say(f"{name} is removed.")
 
     def action_command_palette(self) -> None:
         """Every command by its name; type to find one."""

@@ -86,6 +86,10 @@ class Deeds:
                     share = f" {100 * line.get('done', 0) // total} %" if total else ""
                     say(f"{name}: {line['step']}{share}")
 
+    async def remove_image(self, name: str) -> None:
+        """Forget an image; raises Conflict naming the boxes that use it."""
+        await self._client.request("DELETE", f"/images/{name}")
+
     async def _stop(self, box: Box) -> None:
         grace = GRACE if box.spec.stop_timeout is None else box.spec.stop_timeout
         await self._client.request("POST", f"/boxes/{box.id}/stop", within=grace + MARGIN)

@@ -77,6 +77,8 @@ class ImageTable(Table):
         Binding("enter", "screen.run_box", "run it"),
         Binding("u", "screen.prepare", "unpack"),
         Binding("i", "screen.inspect_image", "inspect"),
+        Binding("b", "screen.browse", "registry"),
+        Binding("d", "screen.remove_image", "remove"),
     ]
 
 
@@ -234,7 +236,13 @@ class MainScreen(Screen[None]):
         ]
 
     def _no_images(self) -> Sequence[Sequence[Cell]]:
-        return [[("   no image; put a folder with an image.json on the registry path", "dim")]]
+        return [
+            [
+                ("   no image; put a folder with an image.json on the registry path, or ", "dim"),
+                ("b", "key"),
+                (" pulls one", "dim"),
+            ]
+        ]
 
     def _draw_tabs(self) -> None:
         state, tabs = self.boxy.state, self.query_one(Tabs)
@@ -414,6 +422,15 @@ class MainScreen(Screen[None]):
         """Unpack the image now, so that its first box starts at once."""
         if (image := self._image(self.images.current)) is not None:
             self.boxy.prepare(image)
+
+    def action_browse(self) -> None:
+        """Look into a registry, and pull from it."""
+        self.boxy.open_registry(self.images.current if self.images.display else "")
+
+    def action_remove_image(self) -> None:
+        """Take the image away, after a question; a registry folder stays."""
+        if (image := self._image(self.images.current)) is not None:
+            self.boxy.remove_image(image)
 
     def action_run_box(self) -> None:
         """The form for a new box."""

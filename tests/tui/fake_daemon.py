@@ -156,6 +156,11 @@ class FakeDaemon:
         self.running: dict[str, list[dict[str, Any]]] = {}
         """what /sessions tells, by the id of the box"""
         self.refuse: dict[tuple[str, str], BoxyError] = {}
+        self.registries: dict[str, dict[str, list[str]]] = {
+            "reg.example": {"team/app": ["1.0", "1.1", "latest"], "tools": ["1"]}
+        }
+        self.pulling = asyncio.Event()
+        """set: a pull under way is done"""
         self.logs: dict[str, list[tuple[int, bytes]]] = {}
         self.on_session: Callable[[Session], None] = lambda session: session.frame(wire.REPLAY_END)
         self._watchers: set[asyncio.StreamWriter] = set()
@@ -260,7 +265,10 @@ class FakeDaemon:
                     return
                 if await self._stream(reader, writer, method, path, query):
                     return
-                _answer(writer, 200, self._plain(method, path, query, raw))
+                if path.startswith("/registries"):
+                    _answer(writer, 200, self._registry(method, path))
+                else:
+                    _answer(writer, 200, self._plain(method, path, query, raw))
             except BoxyError as problem:
                 _answer(writer, problem.http_status, {"error": problem.to_wire()})
             await writer.drain()
@@ -304,6 +312,8 @@ class FakeDaemon:
             writer.write(b"0\r\n\r\n")
             self.emit("image.prepared")
             return False if method != "POST" else await _drained(writer)
+        elif path.endswith("/pull"):
+            return await self._pull(writer, path.removeprefix("/images/").removesuffix("/pull"))
         else:
             return False
         await writer.drain()
@@ -311,6 +321,37 @@ class FakeDaemon:
         self._watchers.discard(writer)
         self._stats.discard(writer)
         return True
+
+    async def _pull(self, writer: asyncio.StreamWriter, name: str) -> bool:
+        """A pull that goes half way, waits for the test, and then is done."""
+        _stream_head(writer)
+        _line(writer, {"step": "downloading", "done": 50, "total": 100, "layers": {}})
+        await writer.drain()
+        await self.pulling.wait()
+        image = Image(name=name, id="sha256:3", source=name, digest="sha256:4", ready=True)
+        self.images.append(image)
+        _line(writer, {"image": to_builtins(image)})
+        writer.write(b"0\r\n\r\n")
+        self.emit("image.pulled")
+        return await _drained(writer)
+
+    def _registry(self, method: str, path: str) -> Any:
+        """What a registry says by way of the daemon."""
+        if path == "/registries":
+            return {"default": "", "logins": [{"host": "reg.example", "name": "ada"}]}
+        _, host, *rest = path.strip("/").split("/")
+        if host not in self.registries:
+            raise NotFound(f"there is no address for {host}", hint="look at the name")
+        held = self.registries[host]
+        if method == "DELETE":
+            held["/".join(rest[1:-2])].remove(rest[-1])
+            return {}
+        if rest == ["repositories"]:
+            return {"repositories": list(held)}
+        tags = held["/".join(rest[1:-1])]
+        return {
+            "tags": [{"tag": t, "digest": "sha256:" + "ab" * 32, "size": 3 * MIB} for t in tags]
+        }
 
     # ------------------------------------------------------------------ plain answers
 

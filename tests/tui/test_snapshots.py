@@ -83,6 +83,17 @@ async def images(ui: Console, _daemon: FakeDaemon) -> None:
     await ui.press("tab")
 
 
+async def registry(ui: Console, _daemon: FakeDaemon) -> None:
+    await ui.press("tab", "b")
+    await ui.shows("as ada")
+    await ui.press("enter")
+    await ui.shows("tools")
+    await ui.press("enter")
+    await ui.shows("latest")
+    await ui.press("down", "p")
+    await ui.shows("downloading 50 %")
+
+
 async def form(ui: Console, _daemon: FakeDaemon) -> None:
     await ui.press("n")
     await ui.type("sleep 60")
@@ -130,6 +141,7 @@ SCENES: list[tuple[str, Callable[[Console, FakeDaemon], Awaitable[None]], tuple[
     ("wide", nothing, (160, 45)),
     ("marks", marks, (80, 24)),
     ("images", images, (80, 24)),
+    ("registry", registry, (100, 24)),
     ("form", form, (80, 24)),
     ("removal", removal, (80, 24)),
     ("pane", pane, (80, 24)),
