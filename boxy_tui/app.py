@@ -247,7 +247,7 @@ class BoxyApp(App[str], inherit_bindings=False):
         """Look into registries, first into the one that an image came from."""
         from boxy_tui.screens.registry import RegistryScreen
 
-        self.push_screen(RegistryScreen(self, name))
+        self.push_screen(RegistryScreen(self, name), lambda _: self.main.refresh_all())
 
     def remove_image(self, image: Image) -> None:
         """Forget an image and free what only it had."""
