@@ -64,6 +64,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("rename", "lifecycle", "give a box another name"),
             ("update", "update", "change limits and ports of boxes, also while they run"),
             ("network", "network", "networks of boxes: create, ls, inspect, connect ..."),
+            ("volume", "volume", "make, list and remove volumes"),
         ),
     ),
     (

@@ -85,9 +85,11 @@ class Mount(Model, frozen=True, kw_only=True):
     """Something that a box has at a place of its tree, besides its image's files."""
 
     type: str = "bind"
-    """"bind": a file or folder of the host; "tmpfs": memory, gone when the box ends"""
+    """"bind": a file or folder of the host; "volume": a volume of Boxy's; "tmpfs": memory, gone
+    when the box ends; "image": the files of an image, read-only"""
     source: str = ""
-    """bind: an absolute path on the host"""
+    """bind: an absolute path on the host; volume: its name, "" for a new one without a name;
+    image: the image's name"""
     target: str
     read_only: bool = False
     size: int | None = None
@@ -96,6 +98,24 @@ class Mount(Model, frozen=True, kw_only=True):
     """tmpfs: the permission bits of its top; None: 0o1777, everyone's"""
     exec: bool = False
     """tmpfs: programs that lie on it may be run"""
+    propagation: str = "rprivate"
+    """bind: whether later mounts below it pass between host and box, mount_namespaces(7):
+    private, slave, shared, or with an r before it for what is mounted below, too"""
+    recursive: bool = True
+    """bind: what is mounted below the source is shown as well"""
+    create: bool = False
+    """bind: a source that is not there is made, as a folder"""
+    ids: str = "auto"
+    """bind: whose its files are in the box; "owner": the source's owner is the box's user; "keep":
+    the numbers of the host; "auto": "owner", but "keep" for what belongs to the host's root"""
+    subpath: str = ""
+    """volume, image: show only this folder or file of it"""
+    copy: bool = True
+    """volume: an empty one is filled with what the image has at the target"""
+    labels: dict[str, str] = {}
+    """volume: of one that is made for this"""
+    layers: list[str] = []
+    """image: its unpacked trees, lowest first; filled in when the box is made"""
 
 
 class Device(Model, frozen=True, kw_only=True):
@@ -114,6 +134,21 @@ class Ulimit(Model, frozen=True, kw_only=True):
 
     soft: int
     hard: int
+
+
+class Volume(Model, frozen=True, kw_only=True):
+    """A folder that outlives boxes: ROOT/volumes/NAME/volume.json, its files beside it in data/."""
+
+    name: str
+    created: float = 0.0
+    """seconds since the epoch"""
+    labels: dict[str, str] = {}
+    anonymous: bool = False
+    """made without a name, for one box, and removed with it if that is asked for"""
+    size: int | None = None
+    """bytes of its files on the disk; None: not measured.  In answers only"""
+    boxes: list[str] = []
+    """names of the boxes that have it.  In answers only"""
 
 
 class BoxSpec(Model, frozen=True, kw_only=True):
@@ -153,6 +188,8 @@ class BoxSpec(Model, frozen=True, kw_only=True):
     """name to address, for /etc/hosts; the address "host-gateway" is the host's"""
     limits: Limits = Limits()
     mounts: list[Mount] = []
+    volumes_from: list[str] = []
+    """boxes whose binds and volumes this one has, too; "NAME:ro" for reading only"""
     read_only: bool = False
     init: bool = False
     """run a reaping PID 1 of ours above the command"""

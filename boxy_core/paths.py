@@ -69,6 +69,15 @@ class Paths:
         """One folder for each box."""
         return self.root + "/boxes"
 
+    @property
+    def volumes(self) -> str:
+        """One folder for each volume."""
+        return self.root + "/volumes"
+
+    def volume(self, name: str) -> str:
+        """A volume's own folder: volume.json, and data/ with its files."""
+        return f"{self.volumes}/{name}"
+
     def box(self, box_id: str) -> str:
         """The box's own folder: box.json, exit.json, log, upper/, work/."""
         return f"{self.boxes}/{box_id[:SHORT_ID]}"

@@ -20,6 +20,7 @@ from boxy_core.models_network import Endpoint
 from boxy_core.paths import SHORT_ID
 from boxyd import plan_devices
 from boxyd.boxes_check import check_spec, command_line
+from boxyd.boxes_mounts import Mounts
 from boxyd.boxes_share import settled
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.cgroup.interface import Driver
@@ -45,6 +46,7 @@ class Boxes:
         cgroups: Driver,
         networks: Networks,
         disk: Disk,
+        mounts: Mounts,
     ) -> None:
         self._shelf = shelf
         self._disk = disk
@@ -53,6 +55,7 @@ class Boxes:
         self._launches = launches
         self._cgroups = cgroups
         self._networks = networks
+        self._mounts = mounts
 
     async def create(
         self, spec: BoxSpec, then: Callable[[Record], Awaitable[Box]] | None = None
@@ -69,8 +72,10 @@ class Boxes:
         notices = self._check_host(spec)
         with self._shelf.reserve(spec.name) as name:
             image = await self._images.ready(spec.image)
+            mounted = await self._mounts.images(spec)
             spec, endpoints, more = await self._networks.settled(spec)
             profile, spec = _profile_of(spec)
+            spec, made = self._mounts.settle(spec, image, mounted)
             box = self._new_box(spec, name, image, [*notices, *more], endpoints, claim=True)
             record = Record(box, image)
             self._shelf.add(record)  # from here on its id range is taken
@@ -82,6 +87,7 @@ class Boxes:
             except BaseException:
                 self._shelf.drop(record)
                 self._launches.free_id_base(box.id_base, box.id)
+                self._mounts.undo(made)
                 raise
             self._shelf.tell(record, "box.created", image=box.image)
         if then is None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from boxy_core.errors import InvalidRequest
 from boxy_core.models import BoxSpec, ExecSpec, Image
-from boxyd import isolation
+from boxyd import isolation, mounts_check
 from boxyd.isolation import wrong as _wrong
 from boxyd.names import check_name
 
@@ -39,7 +39,7 @@ def check_spec(spec: BoxSpec) -> None:
             raise _wrong("labels", label, "a label's name is printable ASCII without blanks or =")
     _check_words("entrypoint", spec.entrypoint or [])
     _check_process(spec)
-    _check_mounts(spec)
+    mounts_check.check(spec)
     if spec.stop_signal is not None:
         signal_number(spec.stop_signal)
     grace = spec.stop_timeout
@@ -134,19 +134,3 @@ def _check_hostname(name: str) -> None:
     labels = name.split(".")
     if len(name) > 64 or not all(_HOSTNAME.fullmatch(label) for label in labels):
         raise _wrong("hostname", name, "letters, digits and '-', up to 64 characters")
-
-
-def _check_mounts(spec: BoxSpec) -> None:
-    seen = set()
-    for mount in spec.mounts:
-        isolation.check_mount(mount)
-        source = mount.source if mount.type == "bind" else "/"
-        for field, path in (("source", source), ("target", mount.target)):
-            if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
-                raise _wrong(f"mounts.{field}", path, "it is an absolute path without ..")
-        if not mount.target.strip("/"):
-            raise _wrong("mounts.target", mount.target, "the box's root cannot be replaced")
-        target = mount.target.rstrip("/")
-        if target in seen:
-            raise _wrong("mounts.target", mount.target, "it is given twice")
-        seen.add(target)

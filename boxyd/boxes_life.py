@@ -21,6 +21,7 @@ import msgspec
 from boxy_core.errors import BoxyError, Conflict, NotFound, Timeout
 from boxy_core.models import Box, ExitInfo, Status
 from boxy_core.paths import Paths
+from boxyd.boxes_mounts import Storage
 from boxyd.boxes_rules import (
     grace_of,
     image_of,
@@ -40,7 +41,6 @@ from boxyd.boxes_shelf import Record, Shelf
 from boxyd.boxes_sweep import empty, remove_group
 from boxyd.boxes_trace import Trace
 from boxyd.cgroup.interface import Driver
-from boxyd.disk import Disk
 from boxyd.isolation import joined as joined_to
 from boxyd.journal import about
 from boxyd.plan_devices import rules as device_rules
@@ -70,7 +70,7 @@ class Lives:
         cgroups: Driver,
         stats: Stats,
         networks: Networks,
-        disk: Disk,
+        storage: Storage,
     ) -> None:
         self._paths = paths
         self._shelf = shelf
@@ -79,7 +79,8 @@ class Lives:
         self._cgroups = cgroups
         self._stats = stats
         self._networks = networks
-        self._disk = disk
+        self._disk = storage.disk
+        self._mounts = storage.mounts
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ start
@@ -119,7 +120,7 @@ class Lives:
     async def _launch(self, record: Record, stream: Stream | None, trace: Trace) -> Link:
         image = image_of(record)
         other = self._settle_ids(record)
-        box = record.box
+        box = self._mounts.ready(record.box)
         folder = self._paths.box_run(box.id)
         with contextlib.ExitStack() as undo:
             rules = device_rules(box.spec, mapped=box.id_base > 0)
@@ -429,8 +430,9 @@ class Lives:
 
     # ------------------------------------------------------------------ removal
 
-    async def remove(self, record: Record, *, force: bool = False) -> None:
-        """Remove the box and all that is its own; `force`: kill it first if it lives.
+    async def remove(self, record: Record, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove the box and all that is its own; `force`: kill it first if it lives;
+        `volumes`: its anonymous volumes, too.
 
         Raises Conflict if it lives and is not to be forced, NotFound if somebody was faster.
         """
@@ -445,16 +447,16 @@ class Lives:
                 )
             if record.alive:
                 await self._kill_hard(record)
-            await self._remove(record)
+            await self._remove(record, volumes=volumes or box.spec.auto_remove)
 
     async def _remove_after(self, record: Record) -> None:
         """Remove a box whose end was to be its removal, unless it was started again."""
         async with record.lock:
             if record.alive or record.removed.done():
                 return
-            await self._remove(record)
+            await self._remove(record, volumes=record.box.spec.auto_remove)
 
-    async def _remove(self, record: Record) -> None:
+    async def _remove(self, record: Record, *, volumes: bool) -> None:
         await self._swept(record)
         # Not written down: the folder's rename is what counts, and what survives a crash.
         record.box = leaving(record.box)
@@ -467,6 +469,8 @@ class Lives:
         self._stats.forget(record.box.id)
         self._disk.forget(record.box)
         self._shelf.drop(record)
+        if volumes:
+            await self._mounts.forget(record.box)
         self._shelf.tell(record, "box.removed")
         record.removed.set_result(None)
 

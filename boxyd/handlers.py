@@ -22,6 +22,7 @@ from boxyd import handlers_glass as glass
 from boxyd import handlers_images as on_images
 from boxyd import handlers_networks as on_networks
 from boxyd import handlers_streams as streams
+from boxyd import handlers_volumes as on_volumes
 from boxyd.handlers_answer import HOUSE, answer
 from boxyd.handlers_glass import told
 from boxyd.handlers_query import Query, body
@@ -40,6 +41,7 @@ def routes() -> list[web.RouteDef]:
         web.get(API + "/images/{name:.+}", image),
         web.post(API + "/images/{name:.+}/prepare", streams.prepare),
         *on_images.routes(),
+        *on_volumes.routes(),
         web.post(API + "/plan", plan_of_spec),
         web.get(API + "/watch", streams.watch),
         web.get(API + "/stats", streams.all_stats),

@@ -156,10 +156,11 @@ async def create(request: web.Request) -> web.Response:
 
 async def remove(request: web.Request) -> web.Response:
     """A box and all that is its own."""
-    force = Query(request, "force").flag("force")
+    query = Query(request, "force", "volumes")
+    force, volumes = query.flag("force"), query.flag("volumes")
     await empty_body(request)
     with _found(request) as record:
-        await request.app[HOUSE].lives.remove(record, force=force)
+        await request.app[HOUSE].lives.remove(record, force=force, volumes=volumes)
     return answer({})
 
 

@@ -18,6 +18,7 @@ import msgspec
 from boxy_core.paths import Paths
 from boxyd.boxes import Boxes
 from boxyd.boxes_life import Lives
+from boxyd.boxes_mounts import Mounts, Storage
 from boxyd.boxes_recover import Recovery
 from boxyd.boxes_shelf import Shelf
 from boxyd.cgroup.interface import Driver
@@ -31,6 +32,7 @@ from boxyd.runtime import quota
 from boxyd.state import State
 from boxyd.stats import Sampler
 from boxyd.traffic import Settings, Traffic
+from boxyd.volumes import Volumes
 
 log = logging.getLogger("boxyd")
 
@@ -53,6 +55,7 @@ class House:
     diary: Diary
     networks: Networks
     disk: Disk
+    volumes: Volumes = field(init=False)
     features: dict[str, bool] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     """what this host or its boxes lack, a sentence each"""
@@ -81,8 +84,10 @@ async def furnish(
     disk = Disk(paths, counts=quota.supported(paths.boxes))
     sampler = Sampler(on_oom=shelf.note_oom, disk=disk.used)
     networks = Networks(paths, shelf, events, defaults, no_networks)
-    lives = Lives(paths, shelf, state, launches, cgroups, sampler, networks, disk)
-    boxes = Boxes(shelf, state, images, launches, cgroups, networks, disk)
+    volumes = Volumes(paths, events, lambda: (record.box for record in shelf))
+    mounts = Mounts(paths, shelf, images, volumes)
+    lives = Lives(paths, shelf, state, launches, cgroups, sampler, networks, Storage(disk, mounts))
+    boxes = Boxes(shelf, state, images, launches, cgroups, networks, disk, mounts)
     diary = Diary(paths)
     house = House(
         paths,
@@ -98,7 +103,9 @@ async def furnish(
         networks,
         disk,
     )
-    damaged = await Recovery(paths, state, shelf, lives, launches, cgroups).run()
+    house.volumes = volumes
+    damaged = volumes.load()
+    damaged += await Recovery(paths, state, shelf, lives, launches, cgroups).run()
     await networks.take_up()
     house.notices += [*cgroups.notices, *damaged]
     beside = [

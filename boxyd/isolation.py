@@ -12,7 +12,7 @@ import re
 import resource
 
 from boxy_core.errors import InvalidRequest
-from boxy_core.models import BoxSpec, Device, Mount
+from boxy_core.models import BoxSpec, Device
 from boxyd.cgroup.devices import DeviceRule
 from boxyd.runtime import capabilities, seccomp
 from boxyd.runtime.syscalls import ARCH
@@ -41,7 +41,6 @@ _IPC_SYSCTLS = frozenset({
     "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
 })  # fmt: skip
 _SYSCTL = re.compile(r"[a-zA-Z0-9_]+(\.[a-zA-Z0-9_@:-]+)+")
-_MOUNTS = ("bind", "tmpfs")
 
 
 def check(spec: BoxSpec) -> None:
@@ -83,21 +82,6 @@ def joined(spec: BoxSpec) -> str:
             "userns", "host", "who shares another box's namespaces is in its user namespace"
         )
     return named.pop() if named else ""
-
-
-def check_mount(mount: Mount) -> None:
-    """What a mount's type asks of its other fields.  Raises InvalidRequest."""
-    if mount.type not in _MOUNTS:
-        raise wrong("mounts.type", mount.type, f"it is one of {', '.join(_MOUNTS)}")
-    if mount.type == "tmpfs":
-        if mount.source:
-            raise wrong("mounts.source", mount.source, "what lies in memory has no source")
-        if mount.size is not None and mount.size < MINIMUM_SHM:
-            raise wrong("mounts.size", mount.size, f"it is {MINIMUM_SHM} bytes or more")
-        if mount.mode is not None and not 0 <= mount.mode <= 0o7777:
-            raise wrong("mounts.mode", mount.mode, "permission bits, 0 to 4095 (octal 7777)")
-    elif mount.size is not None or mount.mode is not None or mount.exec:
-        raise wrong("mounts.size, mode or exec", mount.target, "they belong to the type tmpfs")
 
 
 def _check_shared(field: str, value: str) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from boxy_core.errors import InvalidRequest, StartFailed
 from boxy_core.models import Box, Image, Mount
 from boxy_core.paths import SHORT_ID, Paths
-from boxyd import plan_network, plan_spaces
+from boxyd import plan_mounts, plan_network, plan_spaces
 from boxyd.host import HostFacts
 from boxyd.ids import COUNT
 from boxyd.isolation import kept_capabilities
@@ -157,7 +157,7 @@ def _steps(
     return [
         *_filesystems(box, image, paths, cgroup, host, joined),
         *plan_spaces.scratch(box.spec),
-        *_mounts(box, image),
+        *_mounts(box, image, paths),
         *_files(box, paths, setting),
         *_confinement(box, host, setting),
         *_privileges(box, image, paths, host),
@@ -202,7 +202,7 @@ def cgroup_folders(cgroup: CgroupPlan, mount: str) -> dict[str, str]:
     return {folder.removeprefix(mount + "/").split("/")[0]: folder for folder in folders}
 
 
-def _mounts(box: Box, image: Image) -> list[steps.Step]:
+def _mounts(box: Box, image: Image, paths: Paths) -> list[steps.Step]:
     """The image's parts of the host, whose files belong to nobody, then the user's own."""
     made: list[steps.Step] = [
         steps.Bind(
@@ -216,19 +216,13 @@ def _mounts(box: Box, image: Image) -> list[steps.Step]:
     ]
     for mount in _sorted(box.spec.mounts):
         check_target(mount.target)
-        made.append(_mount(mount))
+        made.append(plan_mounts.step(mount, _user(box, image), paths))
     return made
 
 
-def _mount(mount: Mount) -> steps.Step:
-    """The step that makes one of the user's mounts."""
-    if mount.type == "tmpfs":
-        mode = 0o1777 if mount.mode is None else mount.mode
-        return steps.Tmpfs(
-            target=mount.target, size=mount.size or 0, mode=f"{mode:o}", exec=mount.exec,
-            read_only=mount.read_only,
-        )  # fmt: skip
-    return steps.Bind(source=mount.source, target=mount.target, read_only=mount.read_only)
+def _user(box: Box, image: Image) -> str:
+    """Who runs the command: as asked for, or as the image has it."""
+    return box.spec.user if box.spec.user is not None else image.user
 
 
 def _sorted(mounts: list[Mount]) -> list[Mount]:
@@ -298,7 +292,7 @@ def _privileges(box: Box, image: Image, paths: Paths, host: HostFacts) -> list[s
     made: list[steps.Step] = [
         steps.Keyring(),
         steps.Capabilities(keep=kept),
-        steps.User(name=spec.user if spec.user is not None else image.user, keep=kept),
+        steps.User(name=_user(box, image), keep=kept),
     ]
     if spec.no_new_privs and not spec.privileged:
         made.append(steps.NoNewPrivs())

@@ -134,7 +134,7 @@ def wait(context: Context, args: Args) -> int:
 
 def remove(context: Context, args: Args) -> int:
     """Remove boxes."""
-    query = {"force": True} if args["force"] else None
+    query = {"force": args["force"] or None, "volumes": args["volumes"] or None}
 
     def one(ref: str) -> None:
         try:
@@ -223,7 +223,10 @@ COMMANDS = {
         "rm",
         remove,
         description="Remove boxes with all that they wrote. A running box is only removed with -f.",
-        options=(Option("-f", "--force", help="kill it first; not existing is no error"),),
+        options=(
+            Option("-f", "--force", help="kill it first; not existing is no error"),
+            Option("-v", "--volumes", help="remove its anonymous volumes as well"),
+        ),
         arguments=(BOXES,),
     ),
     "rename": Command(

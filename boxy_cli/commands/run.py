@@ -11,6 +11,7 @@ import sys
 
 from boxy_cli.commands.isolation import CONFINEMENT, SECURITY, SPACES
 from boxy_cli.commands.isolation import fields as isolation
+from boxy_cli.commands.mount_options import MOUNTS, mounts_spec
 from boxy_cli.commands.network_options import NETWORK, network_spec
 from boxy_cli.commands.shared import (
     DETACH_KEYS,
@@ -46,8 +47,7 @@ _COMMON = (
     Option("-u", "--user", metavar="USER[:GROUP]", help="name or number of who runs the command"),
     Option("--entrypoint", metavar="COMMAND", help="replace the image's entrypoint"),
     Option("-l", "--label", metavar="NAME=VALUE", many=True, help="attach a label"),
-    Option("-v", "--volume", metavar="SOURCE:TARGET[:ro]", many=True, kind="file",
-           help="show a file or folder of the host in the box"),
+    *MOUNTS,
     *LIMITS,
     Option("--pull", metavar="WHEN", choices=("missing", "always", "never"),
            help="whether to ask the registry: missing (if it is not here), always, never"),
@@ -84,7 +84,7 @@ def spec(args: Args) -> dict[str, Any]:
         "auto_remove": args["rm"],
         **network_spec(args.values),
         "limits": limits(args.values),
-        "mounts": [*(_mount(text) for text in args["volume"]), *args["tmpfs"]],
+        **mounts_spec(args.values),
         "read_only": args["read_only"],
         "init": args["init"],
         "cap_add": args["cap_add"],
@@ -112,16 +112,6 @@ def spec(args: Args) -> dict[str, Any]:
 
 def _entrypoint(text: str | None) -> list[str] | None:
     return [text] if text else None
-
-
-def _mount(text: str) -> dict[str, object]:
-    source, _, rest = text.partition(":")
-    target, _, mode = rest.partition(":")
-    if not source or not target.startswith("/") or mode not in ("", "ro", "rw"):
-        raise InvalidRequest(
-            f"--volume: {text!r} is not SOURCE:TARGET[:ro]", hint="write it like /srv/data:/data:ro"
-        )
-    return {"source": os.path.abspath(source), "target": target, "read_only": mode == "ro"}
 
 
 # ------------------------------------------------------------------ the commands

@@ -55,7 +55,7 @@ def write_maps(pid: int, text: str) -> None:
             os.close(fd)
 
 
-def _layer(path: str, userns: int) -> int:
+def layer(path: str, userns: int) -> int:
     """A detached, private, read-only copy of the mount at `path`, ids mapped."""
     mount = sys_.open_tree(path)
     flags = sys_.MOUNT_ATTR_RDONLY | sys_.MOUNT_ATTR_NODEV
@@ -80,14 +80,29 @@ def overlay(lowers: list[str], upper: str, work: str, userns: int, volatile: boo
         opened.append(context)
         sys_.fsconfig(context, sys_.FSCONFIG_SET_STRING, "source", "boxy")
         for path in reversed(lowers):  # the kernel wants the topmost first
-            layer = _layer(path, userns)
-            opened.append(layer)
-            sys_.fsconfig(context, sys_.FSCONFIG_SET_FD, "lowerdir+", fd=layer)
+            opened.append(layer(path, userns))
+            sys_.fsconfig(context, sys_.FSCONFIG_SET_FD, "lowerdir+", fd=opened[-1])
         box, up, scratch = _writable(upper, work, userns)
         opened += [box, up, scratch]
         sys_.fsconfig(context, sys_.FSCONFIG_SET_FD, "upperdir", fd=up)
         sys_.fsconfig(context, sys_.FSCONFIG_SET_FD, "workdir", fd=scratch)
         return _create(context, volatile)
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+def read_only_overlay(lowers: list[str], userns: int) -> int:
+    """A detached overlay of layers alone, which nobody can write to.  Needs Linux 6.15."""
+    opened: list[int] = []
+    try:
+        context = sys_.fsopen("overlay")
+        opened.append(context)
+        sys_.fsconfig(context, sys_.FSCONFIG_SET_STRING, "source", "boxy")
+        for path in reversed(lowers):
+            opened.append(layer(path, userns))
+            sys_.fsconfig(context, sys_.FSCONFIG_SET_FD, "lowerdir+", fd=opened[-1])
+        return _create(context, volatile=False)
     finally:
         for fd in opened:
             os.close(fd)
@@ -130,14 +145,14 @@ def overlay_by_path(lowers: list[str], upper: str, work: str, userns: int, volat
 
 def _overlay_on_stage(lowers: list[str], upper: str, work: str, userns: int, volatile: bool) -> int:
     """In a mount namespace of our own: stand the layers on a tmpfs, name them by path."""
-    layers = [_layer(path, userns) for path in reversed(lowers)]
+    layers = [layer(path, userns) for path in reversed(lowers)]
     box, _, _ = _writable(upper, work, userns)
     sys_.make_private("/")
     sys_.mount("stage", "/dev", "tmpfs", 0, "mode=711")
     os.chdir("/dev")
-    for number, layer in enumerate(layers):
+    for number, mount in enumerate(layers):
         os.mkdir(str(number))
-        sys_.move_mount(layer, str(number))
+        sys_.move_mount(mount, str(number))
     os.mkdir("box")
     sys_.move_mount(box, "box")
     context = sys_.fsopen("overlay")

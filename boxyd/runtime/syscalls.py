@@ -70,6 +70,7 @@ NAMESPACES = {
 }
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
+MS_SLAVE, MS_SHARED = 1 << 19, 1 << 20
 MNT_DETACH = 2
 
 AT_FDCWD, AT_EMPTY_PATH, AT_RECURSIVE = -100, 0x1000, 0x8000
@@ -164,13 +165,20 @@ def open_tree(path: str, *, directory: int = AT_FDCWD, recursive: bool = False) 
 
 
 def mount_setattr(
-    mount: int, *, add: int = 0, private: bool = False, userns: int = -1, recursive: bool = False
+    mount: int,
+    *,
+    add: int = 0,
+    private: bool = False,
+    userns: int = -1,
+    recursive: bool = False,
+    propagation: int = 0,
 ) -> None:
     """Change the mount that the fd stands on, its ids mapped by the fd `userns` if >= 0:
-    mount_setattr(2)."""
+    mount_setattr(2).  `propagation` is MS_SLAVE or MS_SHARED, 0 for what it is."""
     if userns >= 0:
         add |= MOUNT_ATTR_IDMAP
-    change = struct.pack("=QQQQ", add, 0, MS_PRIVATE if private else 0, max(userns, 0))
+    passed = MS_PRIVATE if private else propagation
+    change = struct.pack("=QQQQ", add, 0, passed, max(userns, 0))
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
     _checked(_mount_setattr(_NR["mount_setattr"], mount, b"", flags, change, 32), "mount_setattr")
 

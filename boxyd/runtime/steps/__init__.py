@@ -21,10 +21,12 @@ from boxyd.runtime.steps.kernel import (
 from boxyd.runtime.steps.network import JoinedSysfs, Network
 from boxyd.runtime.steps.privilege import Capabilities, Keyring, NoNewPrivs, Seccomp, User
 from boxyd.runtime.steps.root import Bind, Dev, File, Overlay, Pivot, ReadonlyRoot, SharedShm, Tmpfs
+from boxyd.runtime.steps.shares import ImageMount, Share, Volume
 
 __all__ = [
-    "BY_NAME", "Bind", "Capabilities", "Cgroupfs", "Console", "Dev", "Devpts", "File", "Host",
-    "Hostname", "Inside", "JoinedSysfs", "Keyring", "Loopback", "Mask", "Mqueue", "Network",
-    "NoNewPrivs", "Overlay", "Pivot", "Proc", "Readonly", "ReadonlyRoot", "Seccomp", "SharedShm",
-    "Step", "Sysctl", "Sysfs", "Tmpfs", "User", "from_json",
+    "BY_NAME", "Bind", "Capabilities", "Cgroupfs", "Console", "Dev", "Devpts", "File",
+    "Host", "Hostname", "ImageMount", "Inside", "JoinedSysfs", "Keyring", "Loopback",
+    "Mask", "Mqueue", "Network", "NoNewPrivs", "Overlay", "Pivot", "Proc", "Readonly",
+    "ReadonlyRoot", "Seccomp", "Share", "SharedShm", "Step", "Sysctl", "Sysfs", "Tmpfs",
+    "User", "Volume", "from_json",
 ]  # fmt: skip

@@ -176,7 +176,8 @@ class Step:
 
     def __init_subclass__(cls) -> None:
         own = [name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind)]
-        cls.fields = tuple(name for name in own if not name.startswith("_"))
+        named = [name for name in own if not name.startswith("_")]
+        cls.fields = tuple(dict.fromkeys([*cls.fields, *named]))
         BY_NAME[cls.do] = cls
 
     if not TYPE_CHECKING:

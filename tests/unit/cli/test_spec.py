@@ -139,7 +139,7 @@ def test_a_terminal_tells_the_box_what_it_is(
 @pytest.mark.parametrize(
     "words",
     [
-        ["-v", "/x", "alpine"], ["-v", "/x:y", "alpine"], ["-v", "/x:/y:wo", "alpine"],
+        ["-v", "x", "alpine"], ["-v", "/x:y", "alpine"], ["-v", "/x:/y:wo", "alpine"],
         ["-e", "=x", "alpine"], ["-l", "=x", "alpine"], ["--env-file", "/nowhere", "alpine"],
         ["--security-opt", "apparmor=x", "alpine"],
     ],

@@ -62,7 +62,7 @@ def step(made: dict[str, Any], name: str) -> dict[str, Any]:
 def test_the_steps_come_in_the_order_that_the_kernel_needs() -> None:
     assert names(build(tty=True, read_only=True, mounts=[Mount(source="/s", target="/t")])) == [
         "overlay", "proc", "sysfs", "dev", "devpts", "tmpfs", "mqueue", "cgroupfs",
-        "tmpfs", "tmpfs", "tmpfs", "bind", "file", "file", "file", "console", "loopback",
+        "tmpfs", "tmpfs", "tmpfs", "share", "file", "file", "file", "console", "loopback",
         "sysctl", "hostname", "mask", "readonly", "readonly_root", "pivot", "keyring",
         "capabilities", "user", "no_new_privs", "seccomp",
     ]  # fmt: skip
@@ -201,7 +201,7 @@ def test_nothing_can_be_mounted_where_the_boxs_safety_rests(target: str) -> None
 
 def test_outer_mounts_come_before_inner_ones() -> None:
     made = build(mounts=[Mount(source="/1", target="/a/b/c"), Mount(source="/2", target="/a")])
-    assert [s["target"] for s in made["steps"] if s["do"] == "bind"] == ["/a", "/a/b/c"]
+    assert [s["target"] for s in made["steps"] if s["do"] == "share"] == ["/a", "/a/b/c"]
 
 
 def test_an_images_parts_of_the_host_belong_to_nobody_in_the_box() -> None:
