@@ -11,6 +11,7 @@ from aiohttp import web
 from boxy_core.models_network import Endpoint, NetworkSpec, Port
 from boxy_core.protocol import API
 from boxyd.handlers_answer import HOUSE, answer
+from boxyd.handlers_glass import told
 from boxyd.handlers_query import Query, body, empty_body
 from boxyd.journal import about
 
@@ -49,7 +50,7 @@ def routes() -> list[web.RouteDef]:
         web.delete(network, remove),
         web.post(network + "/connect", connect),
         web.post(network + "/disconnect", disconnect),
-        web.post(API + "/boxes/{ref}/ports", change_ports),
+        web.post(API + "/boxes/{ref}/ports", told(change_ports)),
     ]
 
 
