@@ -31,6 +31,22 @@ def volumes(found: Sequence[Mapping[str, Any]], now: float, *, width: int) -> st
     return table(columns, rows, width=width)
 
 
+def snapshots(found: Sequence[Mapping[str, Any]], now: float, *, width: int) -> str:
+    """The table of `boxy snapshot ls`."""
+    columns = (
+        Column("SNAPSHOT", flexible=True), Column("CREATED"), Column("FILES", right=True),
+        Column("SIZE", right=True), Column("BLOCKS", optional=True),
+    )  # fmt: skip
+    rows = [
+        (
+            escape(snapshot["name"]), _ago(now, snapshot["created"]), str(snapshot["entries"]),
+            format_size(snapshot["size"]), "shared" if snapshot["shared"] else "copied",
+        )
+        for snapshot in found
+    ]  # fmt: skip
+    return table(columns, rows, width=width)
+
+
 def _ago(now: float, then: float) -> str:
     age = format_age(max(0.0, now - then))
     return f"{age[:1].lower()}{age[1:]} ago"

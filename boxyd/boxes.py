@@ -21,6 +21,7 @@ from boxy_core.paths import SHORT_ID
 from boxyd import plan_devices
 from boxyd.boxes_check import check_spec, command_line
 from boxyd.boxes_mounts import Mounts
+from boxyd.boxes_rules import image_of
 from boxyd.boxes_share import settled
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.cgroup.interface import Driver
@@ -98,6 +99,33 @@ class Boxes:
             await asyncio.wait([saved])
             if error := saved.exception():
                 log.error("box.json cannot be brought to the disk: %s", error)
+
+    async def clone(self, record: Record, name: str | None, layer: str) -> Box:
+        """A box like another, with the folder `layer`, which moves there, as its own layer.
+
+        An address of its own stays the other's.  Raises as `create`.
+        """
+        image = image_of(record)
+        wanted = msgspec.structs.replace(
+            record.box.spec, name=name, ip="", ip6="", mac_address="", seccomp_profile=None
+        )
+        if name is not None:
+            check_name(name)
+        with self._shelf.reserve(name) as given:
+            spec, endpoints, more = await self._networks.settled(wanted)
+            box = self._new_box(spec, given, image, more, endpoints, claim=True)
+            fresh = Record(box, image)
+            self._shelf.add(fresh)
+            try:
+                self._state.make(box, image, self._state.profile_of(record.box))
+                self._state.take_layer(box, layer)
+                await self._state.bring_to_disk(box)
+            except BaseException:
+                self._shelf.drop(fresh)
+                self._launches.free_id_base(box.id_base, box.id)
+                raise
+            self._shelf.tell(fresh, "box.created", image=box.image)
+        return box
 
     async def preview(self, spec: BoxSpec, image: Image) -> Box:
         """The box that `create` would make, which is not made."""

@@ -98,7 +98,7 @@ class Lives:
     async def _start(self, record: Record, stream: Stream | None) -> Box:
         previous = record.box
         require_startable(record)
-        await self._swept(record)
+        await self.swept(record)
         trace = Trace()
         self._shelf.change(
             record, "box.starting", strict=True, status=Status.STARTING, error="", exit=None,
@@ -457,7 +457,7 @@ class Lives:
             await self._remove(record, volumes=record.box.spec.auto_remove)
 
     async def _remove(self, record: Record, *, volumes: bool) -> None:
-        await self._swept(record)
+        await self.swept(record)
         # Not written down: the folder's rename is what counts, and what survives a crash.
         record.box = leaving(record.box)
         trash = self._state.discard(record.box.id)
@@ -474,7 +474,8 @@ class Lives:
         self._shelf.tell(record, "box.removed")
         record.removed.set_result(None)
 
-    async def _swept(self, record: Record) -> None:
+    async def swept(self, record: Record) -> None:
+        """Return when what the last run left on the host is gone."""
         if record.sweeping is not None:
             await record.sweeping
             record.sweeping = None

@@ -25,7 +25,7 @@ from boxyd.cgroup.interface import Driver
 from boxyd.isolation import joined
 from boxyd.journal import about
 from boxyd.ports import Launches, Link
-from boxyd.state import State, read_exit
+from boxyd.state import FROZEN_FILE, State, read_exit
 from boxyd.trees import remove_tree
 
 HALF_STARTED_WITHIN = 1.0
@@ -126,11 +126,21 @@ class Recovery:
             self._forced(record, Status.STARTING)
             self._lives.started_unseen(record, link)
             return
+        self._let_go_on(record)
         self._forced(record, self._status_of(record), pid=link.pid, shim_pid=link.shim_pid)
         self._lives.adopt(record, link)
         log.debug("it goes on, %s", record.box.status)
         if record.box.status is Status.STOPPING:
             self._lives.finish_stopping(record)
+
+    def _let_go_on(self, record: Record) -> None:
+        """A daemon was killed while the box stood still for a copy of its files."""
+        mark = f"{self._paths.box(record.box.id)}/{FROZEN_FILE}"
+        if record.group is not None and os.path.exists(mark):
+            log.info("box %s stood still for a copy; it goes on", record.box.name)
+            with contextlib.suppress(BoxyError, OSError):
+                record.group.thaw()
+            os.unlink(mark)
 
     def _status_of(self, record: Record) -> Status:
         """Paused or not, as the kernel says; the file may be a step behind."""

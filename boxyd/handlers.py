@@ -18,6 +18,7 @@ from boxy_core import __version__
 from boxy_core.models import BoxSpec, Status
 from boxy_core.protocol import API
 from boxyd import handlers_boxes as on_boxes
+from boxyd import handlers_files as on_files
 from boxyd import handlers_glass as glass
 from boxyd import handlers_images as on_images
 from boxyd import handlers_networks as on_networks
@@ -42,6 +43,7 @@ def routes() -> list[web.RouteDef]:
         web.post(API + "/images/{name:.+}/prepare", streams.prepare),
         *on_images.routes(),
         *on_volumes.routes(),
+        *on_files.routes(),
         web.post(API + "/plan", plan_of_spec),
         web.get(API + "/watch", streams.watch),
         web.get(API + "/stats", streams.all_stats),

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 @contextlib.contextmanager
-def _found(request: web.Request) -> Iterator[Record]:
+def found(request: web.Request) -> Iterator[Record]:
     """The box that the path names; what is logged meanwhile bears its id."""
     record = request.app[HOUSE].shelf.find(request.match_info["ref"])
     with about(record.box.id):
@@ -87,7 +87,7 @@ async def history(request: web.Request) -> web.Response:
 async def top(request: web.Request) -> web.Response:
     """The processes of one box."""
     Query(request)
-    with _found(request) as record:
+    with found(request) as record:
         pids = request.app[HOUSE].lives.pids(record)
         return answer(processes.read(pids, record.box.id_base))
 
@@ -95,7 +95,7 @@ async def top(request: web.Request) -> web.Response:
 async def sessions(request: web.Request) -> web.Response:
     """The sessions of one box: its main one, and execs that go on."""
     Query(request)
-    with _found(request) as record:
+    with found(request) as record:
         return answer(await request.app[HOUSE].lives.sessions(record))
 
 
@@ -108,7 +108,7 @@ async def wait(request: web.Request) -> web.Response:
     known, info = house.shelf.gone(request.match_info["ref"])
     if known:
         return answer(info or {})
-    with _found(request) as record:
+    with found(request) as record:
         if condition == "exited":
             return answer(await _unless_closing(house, house.lives.wait_exit(record)))
         return answer(await _unless_closing(house, house.lives.wait_removed(record)) or {})
@@ -159,7 +159,7 @@ async def remove(request: web.Request) -> web.Response:
     query = Query(request, "force", "volumes")
     force, volumes = query.flag("force"), query.flag("volumes")
     await empty_body(request)
-    with _found(request) as record:
+    with found(request) as record:
         await request.app[HOUSE].lives.remove(record, force=force, volumes=volumes)
     return answer({})
 
@@ -169,7 +169,7 @@ async def start(request: web.Request) -> web.StreamResponse:
     query = Query(request, "stdin", "rows", "cols")
     await empty_body(request)
     lives = request.app[HOUSE].lives
-    with _found(request) as record:
+    with found(request) as record:
         if not _upgrades(request):
             return answer(await lives.start(record))
         stream = _stream(query)
@@ -180,7 +180,7 @@ async def stop(request: web.Request) -> web.Response:
     """Stop signal, grace period, SIGKILL."""
     timeout = Query(request, "timeout").seconds("timeout")
     await empty_body(request)
-    with _found(request) as record:
+    with found(request) as record:
         return answer(await request.app[HOUSE].lives.stop(record, timeout))
 
 
@@ -188,7 +188,7 @@ async def restart(request: web.Request) -> web.Response:
     """Stop if it lives, then start."""
     timeout = Query(request, "timeout").seconds("timeout")
     await empty_body(request)
-    with _found(request) as record:
+    with found(request) as record:
         return answer(await request.app[HOUSE].lives.restart(record, timeout))
 
 
@@ -196,7 +196,7 @@ async def kill(request: web.Request) -> web.Response:
     """A signal to the main process."""
     number = signal_number(Query(request, "signal").text("signal") or "KILL")
     await empty_body(request)
-    with _found(request) as record:
+    with found(request) as record:
         return answer(await request.app[HOUSE].lives.kill(record, number))
 
 
@@ -204,7 +204,7 @@ async def pause(request: web.Request) -> web.Response:
     """Freeze."""
     Query(request)
     await empty_body(request)
-    with _found(request) as record:
+    with found(request) as record:
         return answer(await request.app[HOUSE].lives.pause(record))
 
 
@@ -212,7 +212,7 @@ async def unpause(request: web.Request) -> web.Response:
     """Thaw."""
     Query(request)
     await empty_body(request)
-    with _found(request) as record:
+    with found(request) as record:
         return answer(await request.app[HOUSE].lives.unpause(record))
 
 
@@ -220,7 +220,7 @@ async def rename(request: web.Request) -> web.Response:
     """Another name."""
     name = Query(request, "name").text("name")
     await empty_body(request)
-    with _found(request) as record:
+    with found(request) as record:
         return answer(await request.app[HOUSE].boxes.rename(record, name))
 
 
@@ -229,7 +229,7 @@ async def update(request: web.Request) -> web.Response:
     Query(request)
     changes = await body(request, dict[str, Any])
     house = request.app[HOUSE]
-    with _found(request) as record:
+    with found(request) as record:
         box = await house.boxes.update(record, changes)
         house.sampler.refresh(box.id)
         return answer(box)
@@ -249,7 +249,7 @@ async def attach(request: web.Request) -> web.StreamResponse:
             hint=f"send the headers Connection: Upgrade and Upgrade: {UPGRADE}",
         )
     lives = request.app[HOUSE].lives
-    with _found(request) as record:
+    with found(request) as record:
         return await _taken_over(
             request, _stream(query), lambda taken: lives.attach(record, taken, session)
         )
@@ -262,7 +262,7 @@ async def exec_(request: web.Request) -> web.StreamResponse:
     check_exec(spec)
     lives = request.app[HOUSE].lives
     asked = to_builtins(spec)
-    with _found(request) as record:
+    with found(request) as record:
         if not _upgrades(request):
             return answer({"session": await lives.exec(record, asked, None)})
         stream = Stream(-1, _head("Boxy-Session: {session}"), spec.stdin, False,

@@ -17,6 +17,8 @@ import msgspec
 
 from boxy_core.paths import Paths
 from boxyd.boxes import Boxes
+from boxyd.boxes_files import Files
+from boxyd.boxes_keep import Keeper
 from boxyd.boxes_life import Lives
 from boxyd.boxes_mounts import Mounts, Storage
 from boxyd.boxes_recover import Recovery
@@ -56,6 +58,8 @@ class House:
     networks: Networks
     disk: Disk
     volumes: Volumes = field(init=False)
+    files: Files = field(init=False)
+    keeper: Keeper = field(init=False)
     features: dict[str, bool] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     """what this host or its boxes lack, a sentence each"""
@@ -104,8 +108,11 @@ async def furnish(
         disk,
     )
     house.volumes = volumes
+    house.files = Files(paths, shelf, lives)
+    house.keeper = Keeper(paths, shelf, boxes, house.files)
     damaged = volumes.load()
     damaged += await Recovery(paths, state, shelf, lives, launches, cgroups).run()
+    house.files.clean()
     await networks.take_up()
     house.notices += [*cgroups.notices, *damaged]
     beside = [
@@ -154,6 +161,7 @@ async def open_house(
         driver = cgroup.detect(parent=paths.cgroup)
         async with furnish(paths, store, launching, driver, defaults, None) as house:
             house.features = dict(facts.features)
+            house.keeper.store = store
             house.traffic = Traffic(
                 store, Credentials(paths.root + "/credentials"), registries or Settings(),
                 house.events, lambda: (record.box for record in house.shelf),

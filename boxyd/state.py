@@ -28,6 +28,8 @@ BOX_FILE = "box.json"
 IMAGE_FILE = "image.json"
 EXIT_FILE = "exit.json"
 TRACE_FILE = "trace.json"
+FROZEN_FILE = "frozen"
+"""says that the box stands still while its files are copied; who finds it lets the box go on"""
 PROFILE_FILE = "seccomp.json"
 REMOVING = ".removing-"
 """What begins so is on its way out: a box's folder is renamed first, then emptied."""
@@ -112,6 +114,18 @@ class State:
         except BaseException:
             remove_tree(folder)
             raise
+
+    def profile_of(self, box: Box) -> bytes:
+        """The seccomp profile that was given with the box; b"" for none."""
+        try:
+            with open(f"{self._paths.box(box.id)}/{PROFILE_FILE}", "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+    def take_layer(self, box: Box, layer: str) -> None:
+        """The folder `layer`, on the same file system, becomes the box's own writable layer."""
+        os.rename(layer, f"{self._paths.box(box.id)}/upper")
 
     def bring_to_disk(self, box: Box) -> asyncio.Future[None]:
         """Done when the disk has what was written of a box.

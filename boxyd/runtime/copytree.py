@@ -227,3 +227,73 @@ def _copy_attribute(key: str, source: int, target: int) -> None:
         # ENODATA: gone meanwhile; EOPNOTSUPP, EPERM: the file system or its mount knows it not
         if error.errno not in {errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM}:
             raise
+
+
+SETTLED = 60.0
+"""seconds after which the kernel has written a changed page out, and a further write to it through
+a mapping shows in the file's times again (dirty_expire_centisecs in proc_sys_vm(5) is 30)"""
+
+
+def catch_up(source: int, target: int, began: float) -> None:
+    """Copy anew what changed since a first pass that began at `began`, and remove what is gone.
+
+    Nobody writes to `source` meanwhile.  A file counts as changed if the times of its inode say
+    so, or if it is so young that a mapping could have changed it unseen.
+    """
+    _CatchUp(began - SETTLED).run(source, target)
+
+
+class _CatchUp(_Copy):
+    def __init__(self, since: float) -> None:
+        super().__init__(lambda: None)
+        self._since = since * 1e9
+
+    def run(self, source: int, target: int, dress: bool = True) -> Copied:
+        return super().run(source, target, dress)
+
+    def _enter(self, here: int, there: int, name: str) -> tuple[int, int, list[str]]:
+        inner = os.open(name, _FOLDER, dir_fd=here)
+        try:
+            try:
+                made = os.open(name, _FOLDER, dir_fd=there)
+            except OSError:
+                _remove(there, name)
+                os.mkdir(name, 0o700, dir_fd=there)
+                made = os.open(name, _FOLDER, dir_fd=there)
+        except BaseException:
+            os.close(inner)
+            raise
+        return inner, made, self._files(inner, made)
+
+    def _files(self, here: int, there: int) -> list[str]:
+        gone = set(os.listdir(there)) - set(os.listdir(here))
+        for name in gone:
+            _remove(there, name)
+        return super()._files(here, there)
+
+    def _entry(self, name: str, found: os.stat_result, here: int, there: int) -> None:
+        try:
+            copied = os.stat(name, dir_fd=there, follow_symlinks=False)
+        except FileNotFoundError:
+            super()._entry(name, found, here, there)
+            return
+        same = stat.S_IFMT(copied.st_mode) == stat.S_IFMT(found.st_mode)
+        if same and found.st_ctime_ns < self._since:
+            return
+        _remove(there, name)
+        super()._entry(name, found, here, there)
+
+
+def _remove(folder: int, name: str) -> None:
+    """Remove an entry of our own copy, whatever it is."""
+    found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(name, dir_fd=folder)
+        return
+    inner = os.open(name, _FOLDER, dir_fd=folder)
+    try:
+        for child in os.listdir(inner):
+            _remove(inner, child)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=folder)
