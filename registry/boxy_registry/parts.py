@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Protocol
 from aiohttp import web
 
 from boxy_registry.config import Settings
+from boxy_registry.http.clients import RateLimit
 from boxy_registry.store import Store
 
 Action = Literal["pull", "push", "delete"]
@@ -144,6 +145,7 @@ class Parts:
     services: list[Service] = field(default_factory=list)
     reloaders: list[Callable[[], None]] = field(default_factory=list)
     tls: ssl.SSLContext | None = None
+    rate: RateLimit | None = None
 
     def tell(self, event: Event) -> None:
         """Tell all listeners."""

@@ -20,16 +20,16 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from boxy_registry.config import Settings, size, span
-from boxy_registry.http.app import make_app
+from boxy_registry.http.app import make_app, take_short_cut
 from boxy_registry.http.connections import Connections
 from boxy_registry.journal import AccessLog, Journal, set_up
 from boxy_registry.parts import Parts, assemble
 from boxy_registry.store import Store
 
 BACKLOG = 1024
-THREADS = 8
+THREADS = 4
 """for hashing, writing and syncing uploads"""
-_READ_BUFFER = 1 << 18
+_READ_BUFFER = 1 << 16
 """bytes of a body that wait in memory for their turn"""
 
 log = logging.getLogger("boxy_registry")
@@ -99,6 +99,7 @@ async def _take_connections(
     await runner.setup()
     server = runner.server
     assert server is not None
+    take_short_cut(parts, server)
     limits = parts.settings.limits
     idle = span(limits.idle, "limits.idle")
     connections = Connections(
@@ -114,6 +115,7 @@ async def _take_connections(
     )
     listening = [await _listen(connections, sock, parts) for sock in sockets]
     watching = asyncio.create_task(connections.end_silent_ones())
+    gc.collect()
     gc.freeze()  # what was loaded stays: no collection needs to look at it again
     ready()
     await ended.wait()

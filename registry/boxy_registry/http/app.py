@@ -33,9 +33,10 @@ from boxy_registry.parts import EVERYONE, Parts, Served
 log = logging.getLogger("boxy_registry.http")
 
 PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)
-RATE: web.AppKey[RateLimit] = web.AppKey("rate", RateLimit)
 EXCHANGE = "exchange"
 """where a request of /v2/ keeps its Exchange"""
+_PARTS = "parts"
+"""where a request that took the short cut keeps its parts"""
 _READING = ("GET", "HEAD")
 _ALWAYS = {
     "Docker-Distribution-API-Version": "registry/2.0",
@@ -64,7 +65,7 @@ def make_app(parts: Parts) -> web.Application:
     app[PARTS] = parts
     limits = parts.settings.limits
     if limits.requests:
-        app[RATE] = RateLimit(limits.requests, limits.burst)
+        parts.rate = RateLimit(limits.requests, limits.burst)
     app.router.add_route("*", "/v2{rest:.*}", _registry, expect_handler=_expect_later)
     app.router.add_get("/livez", _alive)
     app.router.add_get("/readyz", _ready)
@@ -72,11 +73,30 @@ def make_app(parts: Parts) -> web.Application:
     return app
 
 
+def take_short_cut(parts: Parts, server: web.Server) -> None:
+    """Let requests for /v2/ go around aiohttp's router, which costs as much as an answer."""
+    everything = server.request_handler
+
+    async def entrance(request: web.BaseRequest) -> web.StreamResponse:
+        if not request.path.startswith("/v2/"):
+            return await everything(request)
+        assert isinstance(request, web.Request)
+        request[_PARTS] = parts
+        return await _envelope(request, _registry)
+
+    server.request_handler = entrance
+
+
+def _parts_of(request: web.Request) -> Parts:
+    parts: Parts | None = request.get(_PARTS)
+    return request.app[PARTS] if parts is None else parts
+
+
 async def _registry(request: web.Request) -> web.StreamResponse:
     """Everything below /v2/."""
-    parts = request.app[PARTS]
-    if RATE in request.app:
-        request.app[RATE].take(address_of(request, parts.settings.proxies))
+    parts = _parts_of(request)
+    if parts.rate is not None:
+        parts.rate.take(address_of(request, parts.settings.proxies))
     found = target.find(request.method, request.path)
     exchange = request[EXCHANGE] = Exchange(request, found, parts, EVERYONE)
     exchange.access = await parts.authorizer.authorize(request, found.need(request.method))
@@ -169,7 +189,7 @@ def _translated(request: web.Request, error: web.HTTPException) -> RegistryError
 
 
 def _observe(request: web.Request, status: int, began: float, code: str, sent: int) -> None:
-    parts = request.app[PARTS]
+    parts = _parts_of(request)
     if not parts.observers:
         return
     exchange: Exchange | None = request.get(EXCHANGE)

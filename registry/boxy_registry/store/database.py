@@ -74,7 +74,7 @@ def connect(path: str, *, writing: bool = False) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=BUSY, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA foreign_keys = ON")
     database.execute(f"PRAGMA synchronous = {'FULL' if writing else 'NORMAL'}")
-    database.execute("PRAGMA cache_size = -1024")  # KiB: the kernel has the pages anyway
+    database.execute("PRAGMA cache_size = -256")  # KiB: the kernel has the pages anyway
     database.execute(f"PRAGMA query_only = {'OFF' if writing else 'ON'}")
     return database
 

@@ -16,6 +16,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from boxy_registry.errors import BlobUploadUnknown, UploadBusy
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 _REMEMBERED = 1024
 _READ = 1 << 20
 _IOV_MAX = 1024
-SYNC_EVERY = 32 << 20
+SYNC_EVERY = 16 << 20
 """bytes after which written data is sent to the disk, so that the end has little to wait for"""
+_SYNCERS = ThreadPoolExecutor(1, thread_name_prefix="sync")
 
 
 class Upload:
@@ -45,6 +47,7 @@ class Upload:
         self.offset = os.fstat(self._fd).st_size
         """bytes that have arrived"""
         self._unsynced = 0
+        self._syncing: Future[None] | None = None
         self._hashes = uploads.remembered(identity)
 
     def append(self, chunks: Sequence[bytes]) -> None:
@@ -57,8 +60,8 @@ class Upload:
                 state.update(chunk)
         self.offset += size
         self._unsynced += size
-        if self._unsynced >= SYNC_EVERY:
-            os.fdatasync(self._fd)
+        if self._unsynced >= SYNC_EVERY and (self._syncing is None or self._syncing.done()):
+            self._syncing = _SYNCERS.submit(_sync, self.path)
             self._unsynced = 0
 
     def _write(self, chunks: Sequence[bytes], size: int) -> None:
@@ -174,6 +177,16 @@ class UploadFiles:
             for entry in entries:
                 if entry.stat(follow_symlinks=False).st_mtime < before:
                     yield entry.path
+
+
+def _sync(path: str) -> None:
+    """Send what is written to the disk.  By a descriptor of its own: the lock is on the other."""
+    with contextlib.suppress(OSError):  # it is over; or the sync at the end tells
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
 
 
 def _open_locked(path: str, identity: str) -> int:
