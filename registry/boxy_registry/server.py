@@ -123,8 +123,7 @@ async def _take_connections(
     for each in listening:
         each.close()
     watching.cancel()
-    server.pre_shutdown()
-    await server.shutdown(span(limits.shutdown, "limits.shutdown"))
+    await connections.end_all(span(limits.shutdown, "limits.shutdown"))
     await runner.cleanup()
 
 

@@ -17,6 +17,8 @@ log = logging.getLogger("boxy_registry.http")
 
 _UNUSED_LOG = logging.getLogger("boxy_registry.unused")
 _UNUSED_LOG.disabled = True  # the access log is an observer, and says more
+_ENDING = 0.02
+"""seconds between two looks at who is idle, at the end"""
 _CHECK = 5.0
 """seconds between two looks at who is silent"""
 
@@ -47,6 +49,11 @@ class Connection(web.RequestHandler):
             return False
         request = self._current_request
         return request is None or not request.content.is_eof()
+
+    def end_if_idle(self) -> None:
+        """Hang up, unless a request is under way or has just come."""
+        if self._current_request is None and not self._messages:
+            self.force_close()
 
     def handle_error(
         self,
@@ -97,6 +104,21 @@ class Connections:
             for connection in self._server.connections:
                 if isinstance(connection, Connection) and connection.silent_since(since):
                     connection.force_close()
+
+    async def end_all(self, within: float) -> None:
+        """Hang up on everyone, once what they asked is answered, or `within` so many seconds.
+
+        aiohttp's own way to end takes no more of a body from then on, so that no upload under
+        way could ever be answered.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        while self._server.connections and loop.time() < deadline:
+            for connection in self._server.connections:
+                if isinstance(connection, Connection):
+                    connection.end_if_idle()
+            await asyncio.sleep(_ENDING)
+        await self._server.shutdown(0.5)
 
 
 class _Full(asyncio.Protocol):

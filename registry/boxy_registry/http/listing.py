@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 from aiohttp import web
 
+from boxy_registry.errors import ManifestUnknown
 from boxy_registry.http.exchange import Exchange, json_answer, next_page
 from boxy_registry.manifests import INDEX
 
 LONGEST = 10_000
 """entries of a list in one answer; the rest is behind its Link"""
-_REFERRERS_BYTES = 4 << 20
 
 
 async def base(exchange: Exchange) -> web.StreamResponse:
@@ -50,6 +53,29 @@ async def referrers(exchange: Exchange) -> web.StreamResponse:
     kind = exchange.request.query.get("artifactType", "")
     name, subject = exchange.target.repository, exchange.target.reference
     found = exchange.store.referrers(name, subject, kind)
+    found += _by_fallback_tag(exchange, found)
     headers = {"OCI-Filters-Applied": "artifactType"} if kind else {}
     body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": found}
     return json_answer(body, headers, INDEX)
+
+
+def _by_fallback_tag(exchange: Exchange, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What a client that knew no referrers listed under the tag `<algorithm>-<digest>`.
+
+    OCI Distribution 1.1, "Referrers Tag Schema": an index, which older pushes maintained.
+    """
+    kind = exchange.request.query.get("artifactType", "")
+    name, subject = exchange.target.repository, exchange.target.reference
+    try:
+        index = exchange.store.manifest(name, subject.replace(":", "-")[:128])
+        entries = msgspec.json.decode(index.body).get("manifests", [])
+    except (ManifestUnknown, msgspec.DecodeError, AttributeError):
+        return []
+    seen = {entry["digest"] for entry in known}
+    return [
+        entry
+        for entry in entries
+        if isinstance(entry, dict)
+        and entry.get("digest") not in seen
+        and (not kind or entry.get("artifactType") == kind)
+    ]

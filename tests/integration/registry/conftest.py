@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Workspace
 from tests.support.registry import RegistryServer
+from tests.support.registry_process import Registry
 
 Start = Callable[..., RegistryServer]
 
@@ -30,3 +32,26 @@ def start(tmp_path: Path) -> Iterator[Start]:
     yield make
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def new_registry(workspace: Workspace) -> Iterator[Callable[[], Registry]]:
+    """Make registries, not yet started; all have ended at the end."""
+    made: list[Registry] = []
+
+    def make() -> Registry:
+        made.append(Registry(workspace.folder / f"r{len(made)}"))
+        return made[-1]
+
+    yield make
+    for registry in made:
+        if registry.process is not None:
+            registry.stop()
+
+
+@pytest.fixture
+def registry(new_registry: Callable[[], Registry]) -> Registry:
+    """A served registry."""
+    made = new_registry()
+    made.start()
+    return made
