@@ -23,7 +23,7 @@ RUNNABLE := $(VENV)/.installed
 TESTABLE := $(VENV)/.installed-for-tests
 COMPILED := $(VENV)/.compiled
 
-.PHONY: help run check lint test unit test-cgroup2 bench install uninstall clean
+.PHONY: help run check lint test unit test-cgroup2 registry-clients bench install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -89,6 +89,9 @@ unit: $(TESTABLE) ## the pure tests, in seconds
 
 test-cgroup2: $(TESTABLE) ## the cgroup tests in a virtual machine with cgroup v2 alone
 	VENV='$(VENV)' scripts/test-cgroup2
+
+registry-clients: $(TESTABLE) ## the registry by podman, docker, oras ... and the official suites; installs what it can
+	PYTHON='$(BIN)/python' scripts/registry-clients --install
 
 bench: $(COMPILED) ## measure Boxy beside its peers
 	$(BIN)/python -m benchmarks.startup
