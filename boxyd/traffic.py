@@ -200,7 +200,7 @@ class Traffic:
 
     async def _sweep(self) -> int:
         """Free what nobody has. What goes loses its name here and now, before any await."""
-        doomed = self._store.condemn({layer for box in self._boxes() for layer in box.layers})
+        doomed = self._store.condemn({layer for box in self._boxes() for layer in _layers(box)})
         return await asyncio.to_thread(self._store.bury, doomed)
 
     # ------------------------------------------------------------------ archives
@@ -310,7 +310,16 @@ async def _detailed(remote: Remote, reference: Reference) -> dict[str, Any]:
     return {**told, "size": sum(layer.size for layer in decoded.layers)}
 
 
+def _layers(box: Box) -> Iterable[str]:
+    """The layers that a box stands on, and those of images that are mounted in it."""
+    yield from box.layers
+    for mount in box.spec.mounts:
+        yield from mount.layers
+
+
 def _uses(box: Box, image: Image) -> bool:
+    if any(mount.type == "image" and mount.source == image.name for mount in box.spec.mounts):
+        return True
     if image.id and box.image_id == image.id:
         return True
     return box.image == image.name and (not image.digest or not box.image_id)

@@ -151,6 +151,7 @@ class Puller:
                     return
                 async with room:
                     await self._fetch(remote, reference, blob, board)
+                    board.layer(digest, "fetched")
                 if unpacked:
                     async with unpacking:
                         board.layer(digest, "unpacking")

@@ -352,8 +352,8 @@ def _progress(line: dict[str, Any]) -> str:
     """How far a pull is, in two words."""
     done, total = line.get("done") or 0, line.get("total") or 0
     states = {str(layer.get("state")) for layer in (line.get("layers") or {}).values()}
-    if states and states <= {"unpacking", "done", "exists"}:
-        return "unpacking" if "unpacking" in states else "done"
+    if states and states <= {"fetched", "unpacking", "done", "exists"}:
+        return "unpacking" if states & {"fetched", "unpacking"} else "done"
     share = f" {100 * done // total} %" if total else ""
     return f"{line['step']}{share}"
 

@@ -20,7 +20,7 @@ async def test_one_goes_in_pulls_and_comes_out_by_keys(ui: Console, daemon: Fake
     await ui.shows("downloading 50 %")
     daemon.pulling.set()
     await ui.shows("reg.example/team/app:1.0 is here")
-    await ui.until(lambda: " here" in ui.text() and "downloading" not in ui.text())
+    await ui.shows("■  1.0", "□  1.1")  # known by the list of images that the event called for
     await ui.press("escape")
     await ui.shows("tools")
     await ui.press("escape", "escape")
