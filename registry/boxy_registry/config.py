@@ -67,10 +67,13 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of it."""
 
     root: str = DEFAULT_ROOT
+    """the folder of the store"""
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
+    """addresses; ":5000" is every one of the machine"""
     workers: int = 1
     """processes that serve"""
     read_only: bool = False
+    """take no changes"""
     sparse: Literal["indexes", "all", "none"] = "indexes"
     """what a manifest may name without it being here: an index's manifests, everything, nothing"""
     delete: bool = True
@@ -82,6 +85,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     access_log: Literal["text", "json", "off"] = "text"
     """a line for each request, on stderr"""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """how much is told on stderr"""
     limits: Limits = msgspec.field(default_factory=Limits)
     collection: Collection = msgspec.field(default_factory=Collection)
     tls: Tls = msgspec.field(default_factory=Tls)

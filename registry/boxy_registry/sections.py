@@ -19,14 +19,16 @@ class Tls(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Certificates in PEM, read again when they change or on SIGHUP."""
 
     cert: str = ""
-    """the server's certificate and those between it and the authority"""
+    """the server's certificate and those between it and the authority; with it TLS is spoken"""
     key: str = ""
+    """its key; if it is in the same file: none"""
 
 
 class Auth(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may do what."""
 
     enabled: bool = False
+    """ask everybody who they are; without it everybody may do everything"""
     users: str = ""
     """htpasswd file with bcrypt; "": ROOT/users"""
     rules: str = ""
@@ -49,7 +51,9 @@ class Mirror(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     expire: str = "7d"
     """how long what nobody asks for is kept; 0: for ever"""
     username: str = ""
+    """who we are at the upstream, if it asks"""
     password_file: str = ""
+    """file whose first line is the password"""
     insecure: bool = False
     """plain http, or an unknown certificate"""
 
@@ -58,6 +62,7 @@ class Retention(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which tags of some repositories are kept; a tag goes that no line of it keeps."""
 
     repositories: str = "*"
+    """pattern of the repositories that it is for"""
     keep_last: int = 0
     """the newest so many"""
     keep: tuple[str, ...] = ()
@@ -70,8 +75,12 @@ class Hook(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where pushes and deletes are told."""
 
     url: str
+    """https://..."""
     secret: str = ""
     """key of the HMAC-SHA256 in X-Boxy-Signature"""
     secret_file: str = ""
+    """file that holds the secret, instead"""
     actions: tuple[Literal["push", "delete", "mount"], ...] = ("push", "delete")
+    """what is told"""
     repositories: str = "*"
+    """pattern of the repositories that are told of"""
