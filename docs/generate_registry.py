@@ -1,4 +1,4 @@
-"""Write docs/reference/registry.md from the settings and commands themselves; `--check` compares."""
+"""Write docs/reference/registry.md from the settings and commands; `--check` compares."""
 
 from __future__ import annotations
 

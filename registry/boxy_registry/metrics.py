@@ -156,13 +156,13 @@ def exposition(numbers: Counter[str]) -> Iterable[str]:
     yield from _metric("requests_total", "counter", "Requests answered.")
     for (endpoint, method, status), value in by_kind.get(_REQUESTS, []):
         named = f'endpoint="{endpoint}",method="{method}",status="{status}"'
-        yield f"boxy_registry_requests_total{{{named}}} {value}"
+        yield f"boxy_registry_requests_total{{{named}}} {value:.0f}"
     yield from _metric("request_seconds", "histogram", "Time from a request to its answer's end.")
     for endpoint in sorted({labels[0] for labels, _ in by_kind.get(_SECONDS, [])}):
         yield from _histogram(endpoint, numbers)
     for kind, what in ((_RECEIVED, "taken from clients"), (_SENT, "sent to clients")):
         yield from _metric(f"{kind}_bytes_total", "counter", f"Bytes of bodies {what}.")
-        yield f"boxy_registry_{kind}_bytes_total {numbers.get(kind, 0)}"
+        yield f"boxy_registry_{kind}_bytes_total {numbers.get(kind, 0):.0f}"
 
 
 def _histogram(endpoint: str, numbers: Counter[str]) -> Iterable[str]:
@@ -170,9 +170,9 @@ def _histogram(endpoint: str, numbers: Counter[str]) -> Iterable[str]:
     name = "boxy_registry_request_seconds"
     for index, limit in enumerate((*map(str, BUCKETS), "+Inf")):
         total += numbers.get(f"{_SECONDS} {endpoint} {index}", 0)
-        yield f'{name}_bucket{{endpoint="{endpoint}",le="{limit}"}} {total}'
+        yield f'{name}_bucket{{endpoint="{endpoint}",le="{limit}"}} {total:.0f}'
     yield f'{name}_sum{{endpoint="{endpoint}"}} {numbers.get(f"{_SUM} {endpoint}", 0):.6f}'
-    yield f'{name}_count{{endpoint="{endpoint}"}} {total}'
+    yield f'{name}_count{{endpoint="{endpoint}"}} {total:.0f}'
 
 
 def _metric(name: str, kind: str, help_: str) -> tuple[str, str]:
