@@ -81,6 +81,11 @@ class Editing(Motion):
             self.erase_in_line(1)
             self._wipe(0, y)
 
+    def full_reset(self) -> None:
+        """RIS: as a new terminal; what was on the screen goes to the scrollback, as in tmux."""
+        self._scroll_away()
+        self.reset()
+
     def _scroll_away(self) -> None:
         if self.alternate:
             return

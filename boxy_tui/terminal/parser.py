@@ -326,7 +326,7 @@ def _csi_handlers(s: Screen) -> dict[str, Callable[..., Any]]:
 def _escape_handlers(s: Screen) -> dict[str, Callable[[], Any]]:
     return {
         "7": s.save_cursor, "8": s.restore_cursor, "D": s.index, "E": s.next_line,
-        "H": s.set_tab_stop, "M": s.reverse_index, "c": s.reset,
+        "H": s.set_tab_stop, "M": s.reverse_index, "c": s.full_reset,
         "Z": s.report_device_attributes, "N": s.single_shift_2, "O": s.single_shift_3,
         "n": s.lock_shift_2, "o": s.lock_shift_3, "=": s.application_keypad,
         ">": s.numeric_keypad,

@@ -298,7 +298,7 @@ def picture(term: Emulator) -> Picture:
     return Picture(rows, wrapped, cursor, not term.cursor.hidden, term.alternate, history)
 
 
-def difference(mine: Picture, theirs: Picture) -> str:
+def difference(mine: Picture, theirs: Picture, *, history: bool = True) -> str:
     """The first thing that looks different; empty when nothing does."""
     if len(mine.rows) != len(theirs.rows):
         return "another size"
@@ -313,7 +313,7 @@ def difference(mine: Picture, theirs: Picture) -> str:
         return f"cursor visible: {mine.visible}"
     if mine.alternate != theirs.alternate:
         return f"alternate: {mine.alternate}"
-    if not mine.alternate and mine.history[-5:] != theirs.history[-5:]:
+    if history and not mine.alternate and mine.history[-5:] != theirs.history[-5:]:
         return f"history {mine.history[-5:]} instead of {theirs.history[-5:]}"
     return ""
 
@@ -345,13 +345,17 @@ class Hunt:
 
     def check(self, pieces: list[str]) -> str:
         """What differs for these pieces."""
+        return difference(ours(pieces, self.columns, self.lines), self.theirs(pieces))
+
+    def theirs(self, pieces: list[str]) -> Picture:
+        """What tmux shows for them."""
         self.reference.resize(self.columns, self.lines)
         self.reference.reset()
         for data, size in steps(pieces):
             self.reference.feed(data)
             if size:
                 self.reference.resize(*size)
-        return difference(ours(pieces, self.columns, self.lines), self.reference.picture())
+        return self.reference.picture()
 
     def shorten(self, pieces: list[str]) -> list[str]:
         """The same difference with fewer pieces."""

@@ -30,7 +30,8 @@ with conn.makefile("rb") as requests:
         head = requests.readline()
         if not head:
             break
-        data = requests.read(int(head)) + b"\x18\x1b\\\x1b[6n"
+        size, end = head.split()
+        data = requests.read(int(size)) + bytes.fromhex(end.decode()) + b"\x1b[6n"
         while data:
             data = data[os.write(1, data):]
         answer = b""
@@ -124,9 +125,13 @@ class Reference:
         self._size = columns, lines
         self._run("resize-window", "-x", str(columns), "-y", str(lines))
 
-    def feed(self, data: bytes) -> bytes:
-        """Have it read `data`; what it answered. Whatever is unfinished at the end is given up."""
-        self._conn.sendall(b"%d\n%s" % (len(data), data))
+    def feed(self, data: bytes, *, whole: bool = False) -> bytes:
+        """Have it read `data`; what it answered.
+
+        What is unfinished at the end is given up; `whole`: nothing is (or it would wait for ever).
+        """
+        end = b"" if whole else b"\x18\x1b\\".hex().encode()
+        self._conn.sendall(b"%d %s\n%s" % (len(data), end or b"00", data))
         length = int(self._answers.readline())
         answer = self._answers.read(length)
         return re.sub(rb"\x1b\[\d+;\d+R\Z", b"", answer)

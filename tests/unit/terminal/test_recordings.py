@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from boxy_tui.terminal.emulator import Emulator
+from tests.support import terminal_corpus, terminal_fuzz
 
 CORPUS = os.environ.get("BOXY_TERMINAL_CORPUS", "")
 NAMES = (
@@ -45,6 +46,42 @@ def test_the_text_is_that_of_the_other_terminal(name: str) -> None:
 def _odd(name: str) -> set[str]:
     file = Path(CORPUS, "quirks.json")
     return set(json.loads(file.read_text()).get(name, {})) if file.exists() else set()
+
+
+KEPT = sorted(terminal_corpus.FOLDER.glob("*.json.gz"))
+RECORDINGS = [path for path in KEPT if path.name != "streams.json.gz"]
+
+
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.name.partition(".")[0])
+def test_a_program_recorded_in_a_box_looks_as_in_tmux(path: Path) -> None:
+    (case,) = terminal_corpus.load(path)
+    columns, lines = case["size"]
+    term = Emulator(columns, lines)
+    screens = 0
+    for kind, data in case["steps"]:
+        if kind == "o":
+            term.feed(data.encode("latin-1"))
+        elif kind == "r":
+            columns, lines = data
+            term.resize(columns, lines)
+        else:
+            screens += 1
+            theirs = terminal_corpus.unpack(data, columns)
+            mine = terminal_fuzz.picture(term)
+            assert not terminal_fuzz.difference(mine, theirs, history=False), screens
+    assert screens > 3
+
+
+def test_drawn_streams_look_as_in_tmux() -> None:
+    cases = terminal_corpus.load(terminal_corpus.FOLDER / "streams.json.gz")
+    families = {case["family"] for case in cases}
+    assert families == set(terminal_fuzz.FAMILIES)
+    for case in cases:
+        columns, lines = case["size"]
+        mine = terminal_fuzz.ours(case["pieces"], columns, lines)
+        theirs = terminal_corpus.unpack(case["screen"], len(mine.rows[0]))
+        said = terminal_fuzz.difference(mine, theirs, history=False)
+        assert not said, (case["family"], case["pieces"], said)
 
 
 def test_pyte_s_own_stream_can_drive_the_screen() -> None:
