@@ -179,19 +179,32 @@ def event_line(event: Event, clock: str) -> list[Cell]:
     return [(f" {clock} ", "faint"), (f"{what or subject:<13}", colour), (name, "text")]
 
 
-def detail_lines(box: Box, now: float) -> list[list[Cell]]:
-    """What is said about the selected box beside its curves."""
+def bounds(box: Box) -> str:
+    """The limits that the box was given, in few words."""
     limits = box.spec.limits
-    bounds = [
+    io = (limits.io_read_bps, limits.io_write_bps, limits.io_read_iops, limits.io_write_iops)
+    words = [
         f"memory {size(limits.memory)}" if limits.memory else "",
+        f"reserved {size(limits.memory_reservation)}" if limits.memory_reservation else "",
         f"cpus {limits.cpus:g}" if limits.cpus else "",
+        f"weight {limits.cpu_shares}" if limits.cpu_shares else "",
+        f"cpuset {plain(limits.cpuset)}" if limits.cpuset else "",
         f"pids {limits.pids}" if limits.pids else "",
+        f"disk weight {limits.io_weight}" if limits.io_weight else "",
+        "disk rates" if any(io) else "",
+        f"layer {size(limits.disk)}" if limits.disk else "",
     ]
+    return ", ".join(filter(None, words)) or "none of its own"
+
+
+def detail_lines(box: Box, now: float, disk: int | None = None) -> list[list[Cell]]:
+    """What is said about the selected box beside its curves; `disk`: what its layer takes."""
     flags = [
         "terminal" if box.spec.tty else "pipes",
         "removed at exit" if box.spec.auto_remove else "",
         "read-only" if box.spec.read_only else "",
         f"network {plain(box.spec.network or 'none')}",
+        f"{size(disk)} of its own on disk" if disk is not None else "",
     ]
     pid = f" · pid {box.pid}" if box.pid else ""
     lines: list[list[Cell]] = [
@@ -199,9 +212,11 @@ def detail_lines(box: Box, now: float) -> list[list[Cell]]:
          status_text(box, now), (f"  {box.id[:12]}{pid}", "faint")],
         [("image   ", "dim"), (plain(box.image), "blue")],
         [("command ", "dim"), (command(box.args or box.spec.command), "text")],
-        [("limits  ", "dim"), (", ".join(filter(None, bounds)) or "none of its own", "text")],
+        [("limits  ", "dim"), (bounds(box), "text")],
         [("with    ", "dim"), (", ".join(filter(None, flags)), "text")],
     ]  # fmt: skip
+    if box.weakened:
+        lines.insert(1, [("weak    ", "bad"), (plain("; ".join(box.weakened)), "bad")])
     if box.error:
         lines.insert(1, [("error   ", "bad"), (plain(box.error), "bad")])
     lines += [[("notice  ", "warn"), (plain(notice), "text")] for notice in box.notices]

@@ -70,7 +70,9 @@ class Detail(Widget):
         """Draw what the state says now."""
         box = self._state.boxes.get(self.box_id)
         facts = self.query_one(Facts)
-        facts.facts = detail_lines(box, self._clock()) if box else []
+        samples = self._state.samples.get(self.box_id)
+        disk = samples[-1].disk if samples else box.disk if box else None
+        facts.facts = detail_lines(box, self._clock(), disk) if box else []
         facts.repaint()
         self._curves(box)
 

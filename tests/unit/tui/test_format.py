@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from boxy_core.models import Image, Status
+from boxy_core.models import Image, Limits, Status
 from boxy_tui import format as show
 from boxy_tui.palette import style
 from boxy_tui.state import IDLE
@@ -65,6 +65,27 @@ def test_a_name_with_escape_sequences_is_shown_not_obeyed() -> None:
     lines = show.detail_lines(replace(box, error="\x1b[H"), NOW)
     for text, _ in [*row, *(cell for line in lines for cell in line)]:
         assert text.isprintable()
+
+
+def test_what_weakens_a_box_is_said_before_anything_else() -> None:
+    box = replace(make_box("web"), weakened=["privileged: everything\x1b[2J", "pid host"])
+    lines = ["".join(text for text, _ in line) for line in show.detail_lines(box, NOW, 3 << 20)]
+    assert lines[1].startswith("weak")
+    assert "privileged" in lines[1]
+    assert "pid host" in lines[1]
+    assert "3.0M of its own on disk" in lines[-1]
+    assert not [line for line in show.detail_lines(make_box("x"), NOW) if "weak" in line[0][0]]
+
+
+def test_every_limit_shows() -> None:
+    limits = Limits(memory=1 << 30, memory_reservation=1 << 20, cpus=0.5, cpu_shares=2, cpuset="0",
+                    pids=5, io_weight=10, io_read_bps={"/dev/a": 1}, disk=1 << 30)  # fmt: skip
+    box = make_box("web")
+    text = show.bounds(replace(box, spec=replace(box.spec, limits=limits)))
+    assert text == (
+        "memory 1.0G, reserved 1.0M, cpus 0.5, weight 2, cpuset 0, pids 5, disk weight 10, "
+        "disk rates, layer 1.0G"
+    )
 
 
 def test_a_broken_image_says_why() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from boxy_core.errors import InvalidRequest
+from boxy_core.models import Limits
 from boxy_core.protocol import STDERR, STDOUT
 from boxy_tui.panes.link import exit_words
+from boxy_tui.screens import limits as limits_form
 from boxy_tui.screens.form import FIELDS, SWITCHES, read_form
 from boxy_tui.screens.reading import LogCutter, json_lines
 
@@ -45,6 +47,31 @@ def test_what_cannot_be_is_refused_with_a_hint(wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_form(fields(**wrong), SWITCHED)
     assert caught.value.hint
+
+
+LIMITS = Limits(memory=64 << 20, cpus=1.5, pids=100, io_read_bps={"/dev/vda": 1 << 20})
+
+
+def test_only_what_was_changed_in_the_form_of_limits_is_asked_for() -> None:
+    texts = limits_form.shown(LIMITS)
+    assert limits_form.changes(texts, LIMITS) == {}
+    texts |= {"memory": "128m", "pids": "", "memory_swap": "-1", "cpuset": "0-1", "disk": "1g",
+              "io_read_bps": "/dev/vda:2m /dev/vdb:1m", "io_write_iops": "/dev/vda:9",
+              "hugetlb": "2MB=4m", "io_weight": "200", "cpu_shares": "512"}  # fmt: skip
+    assert limits_form.changes(texts, LIMITS) == {
+        "memory": 128 << 20, "pids": None, "memory_swap": -1, "cpuset": "0-1", "disk": 1 << 30,
+        "io_read_bps": {"/dev/vda": 2 << 20, "/dev/vdb": 1 << 20}, "io_write_iops": {"/dev/vda": 9},
+        "hugetlb": {"2MB": 4 << 20}, "io_weight": 200, "cpu_shares": 512,
+    }  # fmt: skip
+    assert {line.field for line in limits_form.LINES} == set(Limits.__struct_fields__)
+
+
+@pytest.mark.parametrize("field", ["memory", "cpus", "pids", "io_read_bps", "hugetlb", "disk"])
+def test_a_limit_that_makes_no_sense_is_refused_by_its_label(field: str) -> None:
+    texts = limits_form.shown(LIMITS) | {field: "nonsense"}
+    label = next(line.label for line in limits_form.LINES if line.field == field)
+    with pytest.raises(InvalidRequest, match=label.strip()):
+        limits_form.changes(texts, LIMITS)
 
 
 def test_log_lines_cut_anywhere_come_out_whole_and_by_stream() -> None:
