@@ -50,4 +50,40 @@ BOXY_DETACH_KEYS    keys that leave a box
 NO_COLOR            if set, no colours
 The daemon also heeds BOXY_ROOT, BOXY_REGISTRY_PATH and BOXY_CGROUP.""",
     ),
+    "limits": (
+        "memory, processors, processes",
+        """\
+  -m, --memory 256m      killed above it (status 137; boxy inspect -f exit.oom BOX)
+  --cpus 1.5             processors, in parts
+  --pids-limit 64        processes and threads
+boxy update changes them while a box runs, boxy stats shows what is used. What each means on
+cgroup v1 and v2: docs/how-to/limits.md.""",
+    ),
+    "isolation": (
+        "what a box may see and do",
+        """\
+By default: own namespaces of every kind, root in the box is nobody outside, 14 capabilities, a
+filter for system calls, masked places in /proc and /sys, no network but loopback.
+  boxy run --dry-run IMAGE   the steps that would make it
+  boxy explain BOX           what a running box is made of
+Flags that weaken it say so in boxy help run. More: docs/explanation/security.md.""",
+    ),
+    "debugging": (
+        "when a box does not do what it should",
+        """\
+  boxy ps -a                 its state and exit status (boxy help exit-status)
+  boxy logs BOX              what it printed
+  boxy exec -it BOX sh       look around in it
+  boxy explain BOX           namespaces, mounts, limits, network
+  boxy trace BOX             what its start did, and how long
+  boxy info                  what this machine lacks
+The daemon's own log: journalctl -u boxyd. More: docs/how-to/debugging.md.""",
+    ),
+    "images": (
+        "where images come from",
+        """\
+An image is a folder with image.json and a root file system, in /var/lib/boxy/registry/NAME, or in
+a registry. `host` is this machine's own programs: no download. boxy images lists them, boxy pull
+fetches one. Making your own: docs/how-to/own-images.md.""",
+    ),
 }

@@ -91,7 +91,13 @@ def _global_flags(words: list[str]) -> tuple[list[str], str]:
         flag, equals, value = words.pop(0).partition("=")
         if not equals:
             if not words:
-                raise _Failed(InvalidRequest(f"{flag} needs a value: {flag} PATH"), 125)
+                raise _Failed(
+                    InvalidRequest(
+                        f"{flag} needs a value: {flag} PATH",
+                        hint="as in boxy --socket /run/boxy/boxyd.sock ps",
+                    ),
+                    125,
+                )
             value = words.pop(0)
         socket = value.removeprefix("unix://")
     return words, socket

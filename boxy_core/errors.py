@@ -33,17 +33,19 @@ class BoxyError(Exception):
 
     `message` one sentence naming the thing, `hint` what to do next ("" if there is nothing),
     `details` JSON-able data for programs.  Class attributes: `code` the stable name on the
-    wire, `http_status` (RFC 9110), `exit_status` what `boxy run` and `boxy exec` exit with.
+    wire, `http_status` (RFC 9110), `exit_status` what `boxy run` and `boxy exec` exit with,
+    `usual_hint` what to do next about any error of its kind.
     """
 
     code = "error"
     http_status = 500
     exit_status = 125
+    usual_hint = ""
 
     def __init__(self, message: str, *, hint: str = "", **details: object) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
         self.details: dict[str, object] = details
 
     def __str__(self) -> str:
@@ -92,6 +94,7 @@ class StartFailed(BoxyError):
 
     code = "start-failed"
     http_status = 500
+    usual_hint = "the log of the daemon says more: journalctl -u boxyd, or where it was started"
 
     def __init__(
         self, message: str, *, hint: str = "", step: str = "", errno: int = 0, **details: object
@@ -122,6 +125,7 @@ class Unsupported(BoxyError):
 
     code = "unsupported"
     http_status = 501
+    usual_hint = "boxy info shows what this machine lacks"
 
 
 class Denied(BoxyError):
@@ -143,6 +147,7 @@ class DaemonUnreachable(BoxyError):
 
     code = "daemon-unreachable"
     http_status = 503
+    usual_hint = "is it running? systemctl status boxyd, or start it: sudo boxyd"
 
 
 class ProtocolError(BoxyError):
@@ -150,6 +155,7 @@ class ProtocolError(BoxyError):
 
     code = "protocol-error"
     http_status = 400
+    usual_hint = "daemon and client may be of different versions: boxy version shows both"
 
 
 class Internal(BoxyError):
@@ -157,6 +163,7 @@ class Internal(BoxyError):
 
     code = "internal"
     http_status = 500
+    usual_hint = "this is a bug of Boxy; the log of the daemon has more: journalctl -u boxyd"
 
 
 def _all_classes(base: type[BoxyError]) -> list[type[BoxyError]]:

@@ -407,7 +407,10 @@ def decode(cls: type[T], data: bytes | str) -> T:
     try:
         return msgspec.json.decode(data, type=cls)
     except msgspec.DecodeError as error:
-        raise InvalidRequest(f"the request body is not what was expected: {error}") from None
+        raise InvalidRequest(
+            f"the request body is not what was expected: {error}",
+            hint="docs/reference/wire-protocol.md lists each field",
+        ) from None
 
 
 def convert(cls: type[T], data: object) -> T:
@@ -415,7 +418,10 @@ def convert(cls: type[T], data: object) -> T:
     try:
         return msgspec.convert(data, type=cls)
     except msgspec.ValidationError as error:
-        raise InvalidRequest(f"the data is not what was expected: {error}") from None
+        raise InvalidRequest(
+            f"the data is not what was expected: {error}",
+            hint="docs/reference/wire-protocol.md lists each field",
+        ) from None
 
 
 def encode(model: object) -> bytes:

@@ -153,7 +153,7 @@ class Boxes:
         async with record.lock:
             old = record.box.name
             if name == old:
-                raise Conflict(f"box {old} already bears that name")
+                raise Conflict(f"box {old} already bears that name", hint="choose another name")
             with self._shelf.reserve(name):
                 box = self._shelf.change(
                     record, "box.renamed", strict=True, data={"old_name": old}, name=name

@@ -407,7 +407,10 @@ class Lives:
         if info is not None:
             return info
         if record.removed.done():
-            raise NotFound(f"box {box.name} was removed before it ran")
+            raise NotFound(
+                f"box {box.name} was removed before it ran",
+                hint="somebody removed it meanwhile; run it again",
+            )
         raise Conflict(
             f"box {box.name} is lost, nobody knows how it ended",
             hint=f"start it again with: boxy start {box.name}, or remove it: boxy rm {box.name}",
@@ -439,7 +442,10 @@ class Lives:
         async with record.lock:
             box = record.box
             if record.removed.done():
-                raise NotFound(f"box {box.name} is already removed")
+                raise NotFound(
+                    f"box {box.name} is already removed",
+                    hint="boxy ps -a lists those that are there",
+                )
             if record.alive and not force:
                 raise Conflict(
                     f"box {box.name} is {box.status}",

@@ -139,6 +139,7 @@ class Mounts:
             for layer in mount.layers:
                 if not os.path.isdir(layer):
                     raise ImageError(
-                        f"a layer of the mounted image {mount.source} is gone: {layer}"
+                        f"a layer of the mounted image {mount.source} is gone: {layer}",
+                        hint="pull the image again",
                     )
         return mount

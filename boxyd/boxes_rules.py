@@ -70,7 +70,7 @@ def require_startable(record: Record) -> None:
     """Raises Conflict, with the next step, if the box cannot be started."""
     box = record.box
     if record.removed.done():
-        raise NotFound(f"box {box.name} is removed")
+        raise NotFound(f"box {box.name} is removed", hint="boxy ps -a lists those that are there")
     if Status.STARTING in TRANSITIONS[box.status]:
         return
     hint = f"look into it: boxy attach {box.name}"
@@ -94,7 +94,9 @@ def require_paused(record: Record) -> None:
     """Raises Conflict if the box is not paused."""
     box = record.box
     if box.status is not Status.PAUSED:
-        raise Conflict(f"box {box.name} is not paused, it is {box.status}")
+        raise Conflict(
+            f"box {box.name} is not paused, it is {box.status}", hint="only a paused box can go on"
+        )
 
 
 def require_group(record: Record) -> Cgroup:

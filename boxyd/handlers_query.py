@@ -88,7 +88,9 @@ async def body(request: web.Request, cls: type[T]) -> T:
     try:
         return decode(cls, data)
     except (UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"the request body is not proper JSON: {error}") from None
+        raise InvalidRequest(
+            f"the request body is not proper JSON: {error}", hint="send an object of JSON, in UTF-8"
+        ) from None
 
 
 async def empty_body(request: web.Request) -> None:
@@ -99,7 +101,9 @@ async def empty_body(request: web.Request) -> None:
     try:
         content = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequest(f"the request body is not proper JSON: {error}") from None
+        raise InvalidRequest(
+            f"the request body is not proper JSON: {error}", hint="send an object of JSON, in UTF-8"
+        ) from None
     if content not in ({}, None):
         raise InvalidRequest(f"{request.path} takes no body", hint="send {} or nothing")
 

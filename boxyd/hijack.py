@@ -249,7 +249,7 @@ def door_of(request: web.Request) -> Door:
     """The door that a request came through; raises InvalidRequest if the client is gone."""
     protocol = request.transport.get_protocol() if request.transport else None
     if not isinstance(protocol, Door):
-        raise InvalidRequest("the client is gone")
+        raise InvalidRequest("the client is gone", hint="connect again")
     return protocol
 
 

@@ -110,7 +110,14 @@ class _Connection(web.RequestHandler):
             return _closing(failure(Internal("the daemon failed; its log says more")))
         reason = " ".join((message or str(exc) or "").split())[:200]
         log.info("a request could not be read: %s", reason)
-        return _closing(failure(InvalidRequest(f"the request is not proper HTTP: {reason}")))
+        return _closing(
+            failure(
+                InvalidRequest(
+                    f"the request is not proper HTTP: {reason}",
+                    hint="speak HTTP/1.1, as curl --unix-socket does",
+                )
+            )
+        )
 
 
 def _closing(response: web.Response) -> web.Response:
@@ -183,10 +190,18 @@ def _translated(request: web.Request, error: web.HTTPException) -> BoxyError:
         )
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        return InvalidRequest(f"{request.path} takes {allowed}, not {request.method}")
+        return InvalidRequest(
+            f"{request.path} takes {allowed}, not {request.method}",
+            hint="docs/reference/wire-protocol.md lists every request",
+        )
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return InvalidRequest(f"the request's body is larger than {MAX_BODY} bytes")
-    return InvalidRequest(f"{error.status} {error.reason}")
+        return InvalidRequest(
+            f"the request's body is larger than {MAX_BODY} bytes",
+            hint="send less; an archive goes in a stream of its own",
+        )
+    return InvalidRequest(
+        f"{error.status} {error.reason}", hint="docs/reference/wire-protocol.md lists every request"
+    )
 
 
 def _note(request: web.Request, peer: Peer, status: int, seconds: float) -> None:

@@ -75,7 +75,10 @@ class ShimLink:
             await link.greeted()
         except BoxyError as error:
             link.close()
-            raise NotFound(f"the shim of box {box_id[:12]} does not answer") from error
+            raise NotFound(
+                f"the shim of box {box_id[:12]} does not answer",
+                hint="boxy ps -a shows its state; boxy rm -f removes it whatever it is",
+            ) from error
         return link
 
     @staticmethod
@@ -169,7 +172,10 @@ class ShimLink:
     async def ask(self, request: dict[str, Any], fds: list[int] | None = None) -> dict[str, Any]:
         """Send any request and wait for its answer."""
         if self._sock.fileno() < 0:
-            raise NotFound(f"the box {self.box_id[:12]} does not run any more")
+            raise NotFound(
+                f"the box {self.box_id[:12]} does not run any more",
+                hint="boxy ps -a shows how it ended",
+            )
         number = next(self._ids)
         future: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._answers[number] = future
@@ -181,7 +187,10 @@ class ShimLink:
         except TimeoutError:
             raise BoxyError(f"the shim of box {self.box_id[:12]} does not answer") from None
         except OSError as error:
-            raise NotFound(f"the box {self.box_id[:12]} cannot be reached: {error}") from None
+            raise NotFound(
+                f"the box {self.box_id[:12]} cannot be reached: {error}",
+                hint="boxy ps -a shows how it ended",
+            ) from None
         finally:
             self._answers.pop(number, None)
 
@@ -235,7 +244,10 @@ class ShimLink:
         self._sock.close()
         _fail(self._greeting, error)
         self._greeting.exception()  # nobody may be waiting for it
-        gone = NotFound(f"the box {self.box_id[:12]} does not run any more")
+        gone = NotFound(
+            f"the box {self.box_id[:12]} does not run any more",
+            hint="boxy ps -a shows how it ended",
+        )
         for future in list(self._answers.values()):
             _fail(future, gone)
         if not self._exit.done():
@@ -311,7 +323,9 @@ def _settle(future: asyncio.Future[None]) -> None:
 
 def _connect(paths: Paths, box_id: str) -> socket.socket:
     """Connect to the control socket of a living shim.  Raises NotFound."""
-    missing = NotFound(f"box {box_id[:12]} has no living shim")
+    missing = NotFound(
+        f"box {box_id[:12]} has no living shim", hint="boxy ps -a shows whether it ended"
+    )
     try:
         with open(paths.box_run(box_id) + "/shim.json", "rb") as file:
             facts = json.loads(file.read())

@@ -82,7 +82,10 @@ class _Walk:
             )
         self._links += 1
         if self._links > MAX_LINKS:
-            raise InvalidRequest(f"the source {self._asked} leads over too many symlinks")
+            raise InvalidRequest(
+                f"the source {self._asked} leads over too many symlinks",
+                hint="give the path that the links lead to: readlink -f PATH",
+            )
         if leads.startswith("/"):
             while self._trail:
                 os.close(self._trail.pop()[1])

@@ -139,7 +139,10 @@ class Traffic:
         """Send an image to a registry; `to` "" means its own name. Raises as `pull`."""
         target = self.full_name(to or name)
         if target.digest:
-            raise InvalidRequest(f"{to or name!r} is a digest; give a tag to push to")
+            raise InvalidRequest(
+                f"{to or name!r} is a digest; give a tag to push to",
+                hint="NAME:TAG, as in team/app:1.2",
+            )
         with self._store.named.blobs.pinned([ALL]):
             manifest = await asyncio.to_thread(self._store.adopt, name)
             async with self.remote(target.host, insecure=insecure) as remote:

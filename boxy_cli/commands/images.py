@@ -119,7 +119,10 @@ def save(context: Context, args: Args) -> int:
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except OSError as error:
-        raise InvalidRequest(f"{target} cannot be written: {error.strerror}") from None
+        raise InvalidRequest(
+            f"{target} cannot be written: {error.strerror}",
+            hint="name a file in a folder that you may write to",
+        ) from None
     try:
         try:
             _write_all(fd, pieces)
@@ -128,7 +131,10 @@ def save(context: Context, args: Args) -> int:
         os.rename(temporary, target)
     except OSError as error:
         _unlink(temporary)
-        raise InvalidRequest(f"{target} cannot be written: {error.strerror}") from None
+        raise InvalidRequest(
+            f"{target} cannot be written: {error.strerror}",
+            hint="name a file in a folder that you may write to",
+        ) from None
     except BaseException:
         _unlink(temporary)
         raise
@@ -157,7 +163,10 @@ def load(context: Context, args: Args) -> int:
     try:
         fd = 0 if source in (None, "-") else os.open(source, os.O_RDONLY)
     except OSError as error:
-        raise InvalidRequest(f"{source} cannot be read: {error.strerror}") from None
+        raise InvalidRequest(
+            f"{source} cannot be read: {error.strerror}",
+            hint="name an archive that boxy save or docker save wrote",
+        ) from None
     try:
         images = context.client.upload(
             "/images/load", lambda n: os.read(fd, n), query={"name": args["name"]}

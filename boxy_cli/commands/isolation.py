@@ -23,7 +23,9 @@ def shared(text: str) -> str:
         text = "box:" + text.removeprefix("container:")
     if text in ("private", "host") or (text.startswith("box:") and text != "box:"):
         return text
-    raise InvalidRequest(f"{text!r} is none of private, host, box:NAME")
+    raise InvalidRequest(
+        f"{text!r} is none of private, host, box:NAME", hint="boxy help run explains each"
+    )
 
 
 def tmpfs(text: str) -> dict[str, object]:
@@ -196,9 +198,18 @@ def _profile(path: str) -> dict[str, Any]:
             data = file.read(LARGEST_PROFILE)
         profile = wirejson.loads(data)
     except OSError as error:
-        raise InvalidRequest(f"--security: {path}: {error.strerror}") from None
+        raise InvalidRequest(
+            f"--security: {path}: {error.strerror}",
+            hint="name a file of JSON that can be read; docs/reference/cli.md tells its fields",
+        ) from None
     except ValueError as error:
-        raise InvalidRequest(f"--security: {path} is not JSON: {error}") from None
+        raise InvalidRequest(
+            f"--security: {path} is not JSON: {error}",
+            hint="docs/reference/cli.md tells its fields",
+        ) from None
     if not isinstance(profile, dict):
-        raise InvalidRequest(f"--security: {path} is not a JSON object")
+        raise InvalidRequest(
+            f"--security: {path} is not a JSON object",
+            hint="docs/reference/cli.md tells its fields",
+        )
     return profile

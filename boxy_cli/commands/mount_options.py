@@ -137,7 +137,10 @@ def _switch(field: str, text: str) -> bool:
         return True
     if text.lower() in ("false", "0", "no"):
         return False
-    raise InvalidRequest(f"--mount: {field} is true or false, not {text!r}")
+    raise InvalidRequest(
+        f"--mount: {field} is true or false, not {text!r}",
+        hint="as in --mount type=bind,src=/srv,dst=/data,readonly=true",
+    )
 
 
 def _mode(text: str) -> int:

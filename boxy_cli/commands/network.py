@@ -23,7 +23,10 @@ def create(context: Context, args: Args) -> int:
     """Make a network."""
     spec: dict[str, Any] = {"name": args["name"], "labels": pairs("--label", args["label"])}
     if len(args["subnet"]) > 2 or len(args["gateway"]) > 2:
-        raise InvalidRequest("a network has one subnet of IPv4 and one of IPv6 at most")
+        raise InvalidRequest(
+            "a network has one subnet of IPv4 and one of IPv6 at most",
+            hint="give --subnet once for each",
+        )
     for key in ("subnet", "gateway"):
         for text in args[key]:
             spec[key + ("6" if ":" in text else "")] = text
@@ -129,7 +132,9 @@ _NETWORKS = Argument("NETWORK", "name or id", count="+", kind="network")
 
 def _mtu(text: str) -> int:
     if not text.isdecimal():
-        raise InvalidRequest(f"{text!r} is not a number of bytes")
+        raise InvalidRequest(
+            f"{text!r} is not a number of bytes", hint="a whole number, as in 1500"
+        )
     return int(text)
 
 

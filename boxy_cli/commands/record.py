@@ -96,7 +96,9 @@ def _read(path: str) -> Any:
         with open(path, encoding="utf-8", errors="replace", newline="\n") as lines:
             return cast.read(lines, path)
     except OSError as error:
-        raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from None
+        raise InvalidRequest(
+            f"{path} cannot be read: {error.strerror}", hint="name a file that boxy record wrote"
+        ) from None
 
 
 def _play(player: Any, recording: Any, start: float) -> None:
@@ -132,7 +134,7 @@ def _positive(text: str) -> float:
     except ValueError:
         value = 0.0
     if not 0 < value < 1e6:
-        raise InvalidRequest(f"{text!r} is not a number above 0")
+        raise InvalidRequest(f"{text!r} is not a number above 0", hint="as in 1, 2.5")
     return value
 
 

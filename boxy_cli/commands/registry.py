@@ -33,7 +33,10 @@ def login(context: Context, args: Args) -> int:
     else:
         password = _asked(f"password of {name} at {host}: ", hidden=True)
     if not password or len(password) > MAX_PASSWORD:
-        raise InvalidRequest("the password is empty, or longer than 4096 letters")
+        raise InvalidRequest(
+            "the password is empty, or longer than 4096 letters",
+            hint="type it again, or pipe it in with --password-stdin",
+        )
     body = {"username": name, "password": password, "insecure": args["insecure"]}
     context.client.request("POST", f"{_registry(host)}/login", body=body, timeout=None)
     note(f"logged in to {escape(host)} as {escape(name)}")

@@ -35,7 +35,7 @@ def _pids(text: str) -> int:
 
 def _number(text: str) -> int:
     if not text.isdecimal():
-        raise InvalidRequest(f"{text!r} is not a whole number")
+        raise InvalidRequest(f"{text!r} is not a whole number", hint="as in 0, 1, 20")
     return int(text)
 
 
@@ -122,7 +122,10 @@ def environment(given: list[str], files: list[str]) -> dict[str, str]:
     for flag, text in lines:
         name, equals, value = text.partition("=")
         if not name or " " in name:
-            raise InvalidRequest(f"{flag}: {text!r} is not NAME=VALUE")
+            raise InvalidRequest(
+                f"{flag}: {text!r} is not NAME=VALUE",
+                hint="as in COLOR=blue; a name alone takes its value from here",
+            )
         if equals:
             env[name] = value
         elif name in os.environ:
@@ -135,6 +138,9 @@ def _read_lines(path: str) -> list[str]:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             text = file.read()
     except OSError as error:
-        raise InvalidRequest(f"--env-file {path}: {error.strerror}") from None
+        raise InvalidRequest(
+            f"--env-file {path}: {error.strerror}",
+            hint="name a file with a NAME=VALUE in each line",
+        ) from None
     stripped = (line.strip() for line in text.splitlines())
     return [line for line in stripped if line and not line.startswith("#")]

@@ -131,7 +131,10 @@ def load(named: Named, path: str, progress: Progress, name: str = "") -> list[Im
 def _give_names(named: Named, names: Names, name: str, progress: Progress) -> list[Image]:
     """Unpack what is to run here, then give every name."""
     if name and len(names) != 1:
-        raise ImageError(f"the archive holds {len(names)} images, so one name cannot be given")
+        raise ImageError(
+            f"the archive holds {len(names)} images, so one name cannot be given",
+            hint="leave the name away, and each keeps its own",
+        )
     loaded = []
     for manifest, borne in names.items():
         wanted = [local_name(name)] if name else borne
@@ -156,7 +159,10 @@ class _Members:
             for entry in self._tar:
                 self._by_name[posixpath.normpath(entry.name)] = entry
                 if len(self._by_name) > _MAX_MEMBERS:
-                    raise ImageError(f"the archive has more than {_MAX_MEMBERS} members")
+                    raise ImageError(
+                        f"the archive has more than {_MAX_MEMBERS} members",
+                        hint="save or fetch it again; nothing of it was taken in",
+                    )
         except (tarfile.TarError, EOFError) as error:
             raise ImageError(f"the archive is damaged: {error}", hint=_HINT) from None
 
@@ -186,13 +192,19 @@ class _Members:
                 if file is None:
                     break
                 return file, entry.size
-        raise ImageError(f"the archive's {name[:200]!r} is not a file")
+        raise ImageError(
+            f"the archive's {name[:200]!r} is not a file",
+            hint="save or fetch it again; nothing of it was taken in",
+        )
 
     def read(self, name: str, limit: int = _MAX_LIST) -> bytes:
         """A small member."""
         file, size = self.opened(name)
         if size > limit:
-            raise ImageError(f"the archive's {name[:200]!r} has {size} bytes, more than {limit}")
+            raise ImageError(
+                f"the archive's {name[:200]!r} has {size} bytes, more than {limit}",
+                hint="save or fetch it again; nothing of it was taken in",
+            )
         return file.read()
 
 
@@ -260,7 +272,10 @@ def _checked_small(members: _Members, blob: oci.Descriptor, limit: int) -> bytes
     data = members.read(_place(blob.digest), limit)
     algorithm, _, value = blob.digest.partition(":")
     if hashlib.new(algorithm, data).hexdigest() != value:
-        raise ImageError(f"the archive is damaged: {blob.digest[:26]}... is not what it should be")
+        raise ImageError(
+            f"the archive is damaged: {blob.digest[:26]}... is not what it should be",
+            hint="save or fetch it again; nothing of it was taken in",
+        )
     return data
 
 
@@ -271,7 +286,10 @@ def _copy_in(named: Named, members: _Members, layer: oci.Descriptor) -> None:
     source, _ = members.opened(_place(layer.digest))
     found, _ = _copied(named, source, layer.digest.partition(":")[0])
     if found != layer.digest:
-        raise ImageError(f"the archive is damaged: {layer.digest[:26]}... is not what it should be")
+        raise ImageError(
+            f"the archive is damaged: {layer.digest[:26]}... is not what it should be",
+            hint="save or fetch it again; nothing of it was taken in",
+        )
 
 
 def _copied(named: Named, source: IO[bytes], algorithm: str = "sha256") -> tuple[str, int]:
@@ -308,7 +326,10 @@ def _take_docker(named: Named, members: _Members) -> Names:
     try:
         lines = msgspec.json.decode(members.read("manifest.json"), type=list[_Line])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ImageError(f"the archive's manifest.json cannot be read: {error}") from None
+        raise ImageError(
+            f"the archive's manifest.json cannot be read: {error}",
+            hint="save or fetch it again; nothing of it was taken in",
+        ) from None
     found: Names = {}
     for line in lines:
         config = members.read(line.config, oci.MAX_CONFIG)

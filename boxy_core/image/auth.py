@@ -79,13 +79,17 @@ class Tokens:
                 raise self._wrong()
             self._basic = True
             return
-        raise Denied(f"{self._host} refuses us and does not say what it wants")
+        raise Denied(
+            f"{self._host} refuses us and does not say what it wants",
+            hint="the registry's operator has to mend that; is the registry's name right?",
+        )
 
     async def _fetch(self, parameters: dict[str, str], scope: str, base: str) -> None:
         realm = parameters.get("realm", "")
         if urlsplit(realm).scheme not in ("https", "http"):
             raise ImageError(
-                f"{self._host} names no token service that can be used: {realm[:100]!r}"
+                f"{self._host} names no token service that can be used: {realm[:100]!r}",
+                hint="the registry's operator has to mend that; is the registry's name right?",
             )
         if urlsplit(base).scheme == "https" and urlsplit(realm).scheme != "https":
             raise ImageError(
@@ -105,12 +109,16 @@ class Tokens:
                 status = answer.status
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ImageError(
-                f"the token service of {self._host} does not answer: {error}"
+                f"the token service of {self._host} does not answer: {error}",
+                hint="is that server up, and does a proxy stand in between (HTTPS_PROXY)?",
             ) from error
         if status in (401, 403):
             raise self._wrong()
         if status != 200:
-            raise ImageError(f"the token service of {self._host} answered {status}")
+            raise ImageError(
+                f"the token service of {self._host} answered {status}",
+                hint="the registry's operator has to mend that; is the registry's name right?",
+            )
         self._keep(scope, body)
 
     def _keep(self, scope: str, body: bytes) -> None:
@@ -121,7 +129,10 @@ class Tokens:
         token = told.get("token") or told.get("access_token")
         life = told.get("expires_in")
         if not isinstance(token, str) or not token.isprintable():
-            raise ImageError(f"the token service of {self._host} gave no token")
+            raise ImageError(
+                f"the token service of {self._host} gave no token",
+                hint="the registry's operator has to mend that; is the registry's name right?",
+            )
         seconds = float(life) if isinstance(life, int | float) else _LIFE
         self._tokens[scope] = (token, time.monotonic() + max(1.0, seconds - _SOONER))
 

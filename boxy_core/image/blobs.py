@@ -51,7 +51,9 @@ class Blobs:
             with open(self.path(digest), "rb") as file:
                 return file.read()
         except FileNotFoundError:
-            raise NotFound(f"the blob {digest} is not here any more") from None
+            raise NotFound(
+                f"the blob {digest} is not here any more", hint="pull the image again"
+            ) from None
 
     def opened(self, digest: str, what: str) -> int:
         """A descriptor of the blob. Raises ImageError if it is not here."""

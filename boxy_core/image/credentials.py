@@ -70,7 +70,10 @@ class Credentials:
     def put(self, uid: int, host: str, login: Login) -> None:
         """Keep what a user gave for a registry. Raises InvalidRequest, OSError."""
         if ":" in login.name or not login.name or any(ord(c) < 32 for c in login.name):
-            raise InvalidRequest(f"{login.name!r} cannot be a user's name at a registry")
+            raise InvalidRequest(
+                f"{login.name!r} cannot be a user's name at a registry",
+                hint="it has no colon and no control character",
+            )
         file = self._read(uid)
         file.auths[host] = _Auth(login.basic.removeprefix("Basic "))
         self._write(uid, file)
@@ -79,7 +82,7 @@ class Credentials:
         """Forget them. Raises NotFound."""
         file = self._read(uid)
         if file.auths.pop(host, None) is None:
-            raise NotFound(f"you are not logged in to {host}")
+            raise NotFound(f"you are not logged in to {host}", hint="boxy login HOST logs you in")
         self._write(uid, file)
 
     def _path(self, uid: int) -> str:

@@ -115,7 +115,10 @@ def _explained(url: str, target: str, error: Exception) -> ImageError:
     reason: object = error
     if isinstance(error, urllib.error.HTTPError):
         error.close()
-        return ImageError(f"{url} cannot be had: the server says {error.code} {error.reason}")
+        return ImageError(
+            f"{url} cannot be had: the server says {error.code} {error.reason}",
+            hint="is the address in image.json still right?",
+        )
     if isinstance(error, urllib.error.URLError):
         reason = error.reason
     if isinstance(reason, socket.gaierror):

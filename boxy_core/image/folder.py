@@ -142,7 +142,13 @@ class Registry:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            return _broken(path, ImageError(f"{file}: {error.strerror}"))
+            return _broken(
+                path,
+                ImageError(
+                    f"{file}: {error.strerror}",
+                    hint="the daemon's root must be able to read it as a plain file",
+                ),
+            )
         known = self._known.get(path)
         if known is not None and known[0] == now:
             return known[1]
@@ -196,19 +202,31 @@ def _read_file(file: str) -> bytes:
     try:
         fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise ImageError(f"{file} cannot be read: {error.strerror}") from None
+        raise ImageError(
+            f"{file} cannot be read: {error.strerror}",
+            hint="the daemon's root must be able to read it as a plain file",
+        ) from None
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise ImageError(f"{file} is not a regular file")
+            raise ImageError(
+                f"{file} is not a regular file",
+                hint="the daemon's root must be able to read it as a plain file",
+            )
         data = b""
         while len(data) <= MAX_BYTES and (more := os.read(fd, MAX_BYTES + 1 - len(data))):
             data += more
     except OSError as error:
-        raise ImageError(f"{file} cannot be read: {error.strerror}") from None
+        raise ImageError(
+            f"{file} cannot be read: {error.strerror}",
+            hint="the daemon's root must be able to read it as a plain file",
+        ) from None
     finally:
         os.close(fd)
     if len(data) > MAX_BYTES:
-        raise ImageError(f"{file} is larger than {MAX_BYTES >> 20} MiB")
+        raise ImageError(
+            f"{file} is larger than {MAX_BYTES >> 20} MiB",
+            hint="image.json describes the image; files belong into its root file system",
+        )
     return data
 
 

@@ -155,7 +155,10 @@ def decode(data: bytes, media_type: str, what: str) -> Manifest | Index:
             return _checked_index(msgspec.json.decode(data, type=Index), what)
         return _checked(msgspec.json.decode(data, type=Manifest), what)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ImageError(f"{what} has a manifest that cannot be read: {error}") from None
+        raise ImageError(
+            f"{what} has a manifest that cannot be read: {error}",
+            hint="it is damaged or no image of OCI or Docker: have it pushed again",
+        ) from None
 
 
 def _checked_index(index: Index, what: str) -> Index:
@@ -178,7 +181,10 @@ def _checked(manifest: Manifest, what: str) -> Manifest:
 
 def _check_descriptor(blob: Descriptor, what: str) -> None:
     if not is_digest(blob.digest) or blob.size < 0:
-        raise ImageError(f"{what} names a blob wrongly: {blob.digest[:100]!r}, {blob.size} bytes")
+        raise ImageError(
+            f"{what} names a blob wrongly: {blob.digest[:100]!r}, {blob.size} bytes",
+            hint="it is damaged or no image of OCI or Docker: have it pushed again",
+        )
 
 
 def choose(index: Index, wanted: Platform, what: str) -> Descriptor:
@@ -208,14 +214,23 @@ def decode_config(data: bytes, what: str) -> Config:
     try:
         config = msgspec.json.decode(data, type=Config)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ImageError(f"{what} has a configuration that cannot be read: {error}") from None
+        raise ImageError(
+            f"{what} has a configuration that cannot be read: {error}",
+            hint="it is damaged or no image of OCI or Docker: have it pushed again",
+        ) from None
     settings = config.settings
     words = [*(settings.env or []), *(settings.entrypoint or []), *(settings.cmd or [])]
     words += [settings.working_dir or "", settings.user or ""]
     if any("\0" in word for word in words):
-        raise ImageError(f"{what} has a configuration in which a word holds NUL")
+        raise ImageError(
+            f"{what} has a configuration in which a word holds NUL",
+            hint="it is damaged or no image of OCI or Docker: have it pushed again",
+        )
     if any(not is_digest(one) for one in config.rootfs.diff_ids):
-        raise ImageError(f"{what} has a configuration with a wrong layer digest")
+        raise ImageError(
+            f"{what} has a configuration with a wrong layer digest",
+            hint="it is damaged or no image of OCI or Docker: have it pushed again",
+        )
     return config
 
 
@@ -224,7 +239,8 @@ def check_pair(manifest: Manifest, config: Config, what: str) -> None:
     if len(manifest.layers) != len(config.rootfs.diff_ids):
         raise ImageError(
             f"{what} does not hold together: {len(manifest.layers)} layers, "
-            f"and {len(config.rootfs.diff_ids)} in its configuration"
+            f"and {len(config.rootfs.diff_ids)} in its configuration",
+            hint="it is damaged or no image of OCI or Docker: have it pushed again",
         )
 
 

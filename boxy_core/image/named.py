@@ -134,7 +134,10 @@ class Named:
         try:
             found = oci.decode(self.blobs.read(digest), "", what)
             if not isinstance(found, oci.Manifest):
-                raise ImageError(f"the manifest of {what} is an index")
+                raise ImageError(
+                    f"the manifest of {what} is an index",
+                    hint="ask for one of the images in it by its digest",
+                )
             config = oci.decode_config(self.blobs.read(found.config.digest), what)
         except NotFound as error:
             raise ImageError(
@@ -245,7 +248,10 @@ class Named:
                     found.setdefault(content.id, entry)
         if len(found) > 1:
             names = ", ".join(entry.name for entry in found.values())
-            raise Conflict(f"{text} is the beginning of several images' ids: {names}")
+            raise Conflict(
+                f"{text} is the beginning of several images' ids: {names}",
+                hint="give more of the id",
+            )
         return next(iter(found.values()), None)
 
 

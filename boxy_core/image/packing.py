@@ -102,7 +102,10 @@ def _layer_file(folder: Folder, source: Source, scratch: str) -> tuple[str, bool
         raise ImageError(f"the archive of {folder.name} has not been fetched yet",
                          hint=f"boxy pull {folder.name} fetches it")  # fmt: skip
     if isinstance(source, Made) and source.mounts:
-        raise ImageError(f"the image {folder.name} is this machine itself and cannot be sent")
+        raise ImageError(
+            f"the image {folder.name} is this machine itself and cannot be sent",
+            hint="make an image of a folder instead: see docs/how-to/own-images.md",
+        )
     if isinstance(source, Archive):
         with open(source.path, "rb") as file:
             if oci.layer_type(file.read(6)) is not None:
@@ -139,7 +142,9 @@ def _repacked(path: str, out: IO[bytes]) -> None:
             for piece in opened(file.read):
                 out.write(piece)
         except BadArchive as error:
-            raise ImageError(f"{path} cannot be used: {error}") from None
+            raise ImageError(
+                f"{path} cannot be used: {error}", hint="the daemon's root must be able to read it"
+            ) from None
 
 
 def _copied(fd: int, out: IO[bytes]) -> None:
@@ -166,7 +171,9 @@ def _digests(file: IO[bytes], path: str, limits: Limits) -> tuple[str, str, int]
         while read(_PIECE):
             pass
     except BadArchive as error:
-        raise ImageError(f"{path} cannot be used: {error}") from None
+        raise ImageError(
+            f"{path} cannot be used: {error}", hint="the daemon's root must be able to read it"
+        ) from None
     return f"sha256:{stream.digest.hexdigest()}", f"sha256:{packed.hexdigest()}", size
 
 

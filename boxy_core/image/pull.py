@@ -108,7 +108,10 @@ class Puller:
         config = oci.decode_config(data, what)
         oci.check_pair(manifest, config, what)
         if not manifest.layers:
-            raise ImageError(f"{what} has no layers, so there is nothing to run")
+            raise ImageError(
+                f"{what} has no layers, so there is nothing to run",
+                hint="it may be no container image; is its name right?",
+            )
         blobs = [child.digest, manifest.config.digest, *(one.digest for one in manifest.layers)]
         with self._named.blobs.pinned(blobs), _disk_errors(what):
             await asyncio.to_thread(self._named.blobs.write, manifest.config.digest, data)
@@ -177,7 +180,9 @@ class Puller:
 
         def progress(step: str, done: int, total: int) -> None:
             if given_up.is_set():
-                raise ImageError("the pull was given up")
+                raise ImageError(
+                    "the pull was given up", hint="say boxy pull again: what was fetched is kept"
+                )
 
         work = asyncio.create_task(
             asyncio.to_thread(self._named.unpack_layer, blob, raw, what, progress)
@@ -209,7 +214,10 @@ async def _for_platform(
     child = await remote.manifest(Reference(reference.host, reference.path, "", chosen.digest))
     decoded = oci.decode(child.data, child.media_type, what)
     if isinstance(decoded, oci.Index):
-        raise ImageError(f"{what} is an index of indexes, which nobody runs")
+        raise ImageError(
+            f"{what} is an index of indexes, which nobody runs",
+            hint="ask for one of the images in it by its digest",
+        )
     return child, decoded
 
 

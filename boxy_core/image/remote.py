@@ -102,7 +102,10 @@ class Remote:
             if answer.status not in (200, 404):
                 raise await self._refused(answer, "the registry")
             if answer.status == 404:
-                raise ImageError(f"{self.host} is no registry: it does not know /v2/")
+                raise ImageError(
+                    f"{self.host} is no registry: it does not know /v2/",
+                    hint="is its name right, with the port?",
+                )
 
     async def digest(self, reference: Reference) -> str:
         """The digest of what a reference means now; "" if the registry does not say."""
@@ -133,7 +136,10 @@ class Remote:
         """A blob that fits into memory, checked."""
         what = f"the blob {blob.digest[:19]} of {self.host}/{path}"
         if blob.size > limit:
-            raise ImageError(f"{what} has {blob.size} bytes, more than {limit}")
+            raise ImageError(
+                f"{what} has {blob.size} bytes, more than {limit}",
+                hint="the registry's data is damaged: have the image pushed again",
+            )
         target = f"/v2/{path}/blobs/{blob.digest}"
         async with self._ask("GET", target, scope=_pull(path)) as answer:
             if answer.status != 200:
@@ -187,7 +193,10 @@ class Remote:
                 await asyncio.to_thread(writer.write, batch)
                 count(sum(map(len, batch)))
                 if writer.size > blob.size:
-                    raise ImageError(f"{what} is longer than its {blob.size} bytes")
+                    raise ImageError(
+                        f"{what} is longer than its {blob.size} bytes",
+                        hint="the registry's data is damaged: have the image pushed again",
+                    )
         if writer.size < blob.size:
             raise ConnectionError(f"it ended after {writer.size} of {blob.size} bytes")
 
@@ -243,7 +252,10 @@ class Remote:
             try:
                 listed: dict[str, Any] = msgspec.json.decode(data, type=dict[str, Any])
             except msgspec.DecodeError as error:
-                raise ImageError(f"{what} gave a list that cannot be read: {error}") from None
+                raise ImageError(
+                    f"{what} gave a list that cannot be read: {error}",
+                    hint="the registry's data is damaged: have the image pushed again",
+                ) from None
             yield listed
             seen += 1
             url = _below(str(link), self._base) if link and seen < 1000 else ""
@@ -254,7 +266,10 @@ class Remote:
         scope = f"repository:{path}:delete"
         async with self._ask("DELETE", f"/v2/{path}/manifests/{target}", scope=scope) as answer:
             if answer.status == 404:
-                raise NotFound(f"there is no {what}")
+                raise NotFound(
+                    f"there is no {what}",
+                    hint="is the name right? boxy registry ls HOST lists repositories",
+                )
             if answer.status not in (200, 202, 204):
                 raise await self._refused(answer, what)
 
@@ -448,9 +463,15 @@ class Remote:
                 hint=f"log in as somebody who may: boxy login {self.host}",
             )
         if answer.status == 404:
-            return NotFound(f"{self.host} does not have {what}{tail}")
+            return NotFound(
+                f"{self.host} does not have {what}{tail}",
+                hint="is the name right? boxy registry tags REPOSITORY lists tags",
+            )
         if answer.status in (405, 415):
-            return ImageError(f"{self.host} does not offer this ({answer.status}, {what}){tail}")
+            return ImageError(
+                f"{self.host} does not offer this ({answer.status}, {what}){tail}",
+                hint="the registry may be older than OCI Distribution 1.1, or forbid it",
+            )
         return ImageError(
             f"{self.host} refused {what} with {answer.status}{tail}", hint="its log may say more"
         )
@@ -471,7 +492,10 @@ def _below(link: str, base: str) -> str:
     """The next page, which must be the same registry's."""
     url = urljoin(base + "/", link)
     if urlsplit(url).netloc != urlsplit(base).netloc:
-        raise ImageError(f"the registry's list goes on at a stranger's: {quote(url)[:200]}")
+        raise ImageError(
+            f"the registry's list goes on at a stranger's: {quote(url)[:200]}",
+            hint="the registry is broken, or somebody stands between it and us",
+        )
     return url
 
 

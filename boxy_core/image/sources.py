@@ -59,7 +59,10 @@ class Archive(NamedTuple):
         fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise ImageError(f"{self.path} is not a regular file")
+            raise ImageError(
+                f"{self.path} is not a regular file",
+                hint="point image.json's rootfs to an archive or a folder",
+            )
         return fd
 
 
@@ -144,7 +147,10 @@ def _beside(folder: Folder, origin: RootFs) -> Tree | Archive | None:
     try:
         found = sorted(name for name in os.listdir(folder.path) if name.endswith(SUFFIXES))
     except OSError as error:
-        raise ImageError(f"{folder.path} cannot be read: {error.strerror}") from None
+        raise ImageError(
+            f"{folder.path} cannot be read: {error.strerror}",
+            hint="the daemon's root must be able to read it",
+        ) from None
     if os.path.lexists(f"{folder.path}/{TREE}"):
         found.append(TREE)
     if len(found) > 1:
@@ -172,7 +178,10 @@ def _checked(folder: Folder, name: str, sha256: str) -> Tree | Archive:
         return Tree(path)
     if stat.S_ISREG(found.st_mode):
         return Archive(path, sha256)
-    raise ImageError(f"{path} is neither a file nor a folder")
+    raise ImageError(
+        f"{path} is neither a file nor a folder",
+        hint="point image.json's rootfs to an archive or a folder",
+    )
 
 
 def _missing(folder: Folder, origin: RootFs) -> ImageError:

@@ -316,7 +316,10 @@ class ImageStore:
             self.named.drop(entry)
             return 0
         if self._record(name) is None:
-            raise NotFound(f"the image {name!r} is not unpacked, so there is nothing to remove")
+            raise NotFound(
+                f"the image {name!r} is not unpacked, so there is nothing to remove",
+                hint="boxy images lists what is",
+            )
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._record_path(name))
         return trees.remove(f"{self._downloads}/{name}")

@@ -112,7 +112,10 @@ async def bounded(answer: aiohttp.ClientResponse, limit: int, what: str) -> byte
         async for piece in answer.content.iter_any():
             data += piece
             if len(data) > limit:
-                raise ImageError(f"{what} is longer than {limit} bytes")
+                raise ImageError(
+                    f"{what} is longer than {limit} bytes",
+                    hint="the registry's data is damaged: have the image pushed again",
+                )
     except (aiohttp.ClientError, TimeoutError) as error:
         raise broken(answer.host or "", error, what) from error
     return bytes(data)

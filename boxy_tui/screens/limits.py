@@ -41,7 +41,7 @@ class Line(NamedTuple):
 def _whole(text: str) -> int:
     if text == "-1" or text.isdecimal():
         return int(text)
-    raise InvalidRequest(f"{text!r} is not a whole number.")
+    raise InvalidRequest(f"{text!r} is not a whole number.", hint="as in 1024")
 
 
 def _swap(text: str) -> int:
@@ -56,7 +56,7 @@ def _table(read: Callable[[str], int], mark: str) -> Callable[[str], dict[str, i
         for word in text.split():
             name, sign, value = word.rpartition(mark)
             if not sign or not name:
-                raise InvalidRequest(f"{word!r} is not NAME{mark}VALUE.")
+                raise InvalidRequest(f"{word!r} is not NAME{mark}VALUE.", hint="as in nofile=1024")
             found[name] = read(value)
         return found
 

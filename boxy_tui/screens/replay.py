@@ -129,7 +129,10 @@ def load(path: str) -> Recording:
         with Path(path).expanduser().open(encoding="utf-8", errors="replace", newline="\n") as file:
             return cast.read(file, plain(path))
     except OSError as error:
-        raise InvalidRequest(f"{plain(path)} cannot be read: {error.strerror}") from None
+        raise InvalidRequest(
+            f"{plain(path)} cannot be read: {error.strerror}",
+            hint="name a file that boxy record wrote",
+        ) from None
 
 
 def _clock(seconds: float) -> str:

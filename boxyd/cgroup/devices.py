@@ -49,9 +49,12 @@ class DeviceRule(NamedTuple):
         try:
             info = os.stat(path)
         except OSError as error:
-            raise NotFound(f"there is no device {path} on this machine: {error.strerror}") from None
+            raise NotFound(
+                f"there is no device {path} on this machine: {error.strerror}",
+                hint="ls /dev shows what is there; a driver may have to be loaded",
+            ) from None
         if not (stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode)):
-            raise InvalidRequest(f"{path} is not a device")
+            raise InvalidRequest(f"{path} is not a device", hint="give a path below /dev")
         kind = "c" if stat.S_ISCHR(info.st_mode) else "b"
         return cls(kind, os.major(info.st_rdev), os.minor(info.st_rdev), access)
 

@@ -150,7 +150,10 @@ class HierarchyDriver:
     def open(self, relative: str, limits: Limits | None = None) -> Group:
         """The cgroup that is already there."""
         if not any(os.path.isdir(h.path(relative)) for h in self._hierarchies):
-            raise NotFound(f"the cgroup {relative} is gone")
+            raise NotFound(
+                f"the cgroup {relative} is gone",
+                hint="the box has ended, or somebody removed its cgroup: boxy ps -a",
+            )
         group = Group(self._hierarchies, self._unified, relative)
         group.knows(limits)
         return group

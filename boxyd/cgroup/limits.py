@@ -78,7 +78,10 @@ def check_values(limits: Limits) -> None:
         if value is not None and not low <= value <= high and (name, value) != ("pids", -1):
             show = format_size if name in _SIZES else str
             bound = f"{show(low)} or more" if value < low else f"{show(high)} or less"
-            raise InvalidRequest(f"the limit {name} is {show(value)}, but must be {bound}")
+            raise InvalidRequest(
+                f"the limit {name} is {show(value)}, but must be {bound}",
+                hint="docs/how-to/limits.md tells what each may be",
+            )
     _check_swap(limits)
     if limits.cpuset is not None and not _CPU_LIST.fullmatch(limits.cpuset):
         raise InvalidRequest(
@@ -89,7 +92,8 @@ def check_values(limits: Limits) -> None:
         for device, rate in getattr(limits, name).items():
             if rate < 1:
                 raise InvalidRequest(
-                    f"the limit {name} of {device} is {rate}, but must be 1 or more"
+                    f"the limit {name} of {device} is {rate}, but must be 1 or more",
+                    hint="docs/how-to/limits.md tells what each may be",
                 )
     for size, amount in limits.hugetlb.items():
         if not _PAGE_SIZE.fullmatch(size) or amount < 0:
@@ -138,9 +142,11 @@ def disk_number(path: str) -> str:
     try:
         info = os.stat(path)
     except OSError as error:
-        raise InvalidRequest(f"there is no block device {path}: {error.strerror}") from None
+        raise InvalidRequest(
+            f"there is no block device {path}: {error.strerror}", hint="lsblk lists them"
+        ) from None
     if not stat.S_ISBLK(info.st_mode):
-        raise InvalidRequest(f"{path} is not a block device")
+        raise InvalidRequest(f"{path} is not a block device", hint="lsblk lists them")
     number = f"{os.major(info.st_rdev)}:{os.minor(info.st_rdev)}"
     folder = os.path.realpath(f"/sys/dev/block/{number}")
     if os.path.exists(folder + "/partition"):

@@ -488,7 +488,10 @@ class Networks:
                     hint="make it with --network none, or on a network",
                 )
             if _on(box, name):
-                raise Conflict(f"box {box.name} is on network {name} already")
+                raise Conflict(
+                    f"box {box.name} is on network {name} already",
+                    hint="boxy inspect -f networks shows which it is on",
+                )
             endpoint = msgspec.structs.replace(wish, network=name)
             if record.alive:
                 endpoint = await self._connect_now(record, await self._ready(name), endpoint)
@@ -536,7 +539,10 @@ class Networks:
                 name = live.network.name
                 endpoint = next((one for one in box.networks if one.network == name), None)
             if endpoint is None:
-                raise Conflict(f"box {box.name} is not on network {name}")
+                raise Conflict(
+                    f"box {box.name} is not on network {name}",
+                    hint="boxy inspect -f networks shows which it is on",
+                )
             rest = [one for one in box.networks if one is not endpoint]
             published = list(box.ports)
             if record.alive and live is not None:

@@ -57,7 +57,9 @@ def check_address(text: str) -> None:
             f"ports cannot be published on {text[:60]!r}", hint="it is an IP address of this host"
         ) from None
     if address.is_multicast:
-        raise InvalidRequest(f"{text} is no address of a host")
+        raise InvalidRequest(
+            f"{text} is no address of a host", hint="ip -br addr lists this machine's addresses"
+        )
     if address == ipaddress.IPv6Address("::1"):
         raise InvalidRequest(
             "ports cannot be published on ::1: the kernel routes nothing from there to a box",
@@ -107,7 +109,10 @@ def _not_bound(port: Port, address: str, error: OSError) -> Exception:
         return InvalidRequest(
             f"this host has no address {address}", hint="`ip address` shows which it has"
         )
-    return Denied(f"port {port.host} of {address} cannot be published: {error.strerror}")
+    return Denied(
+        f"port {port.host} of {address} cannot be published: {error.strerror}",
+        hint="choose a port above 1023, or an address of this machine",
+    )
 
 
 def _taken(number: int, protocol: str, who: str) -> Conflict:

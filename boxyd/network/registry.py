@@ -74,7 +74,10 @@ class Registry:
         host = await worker.run(bridge.taken_networks)
         mtu = spec.mtu or await worker.run(bridge.way_out_mtu)
         if self.get(spec.name) is not None:  # it was made while we looked
-            raise Conflict(f"there is a network {spec.name} already")
+            raise Conflict(
+                f"there is a network {spec.name} already",
+                hint="choose another name, or remove that one: boxy network rm",
+            )
         network = self._made(spec, host, mtu)
         self._store.save(network)
         live = self._by_id[network.id] = Live(network)
@@ -163,7 +166,10 @@ def check(spec: NetworkSpec) -> None:
     for field, version in (("subnet", 4), ("subnet6", 6)):
         text = getattr(spec, field)
         if text and addresses.parse_subnet(text).version != version:
-            raise InvalidRequest(f"{field} cannot be {text}: it is one of IPv{10 - version}")
+            raise InvalidRequest(
+                f"{field} cannot be {text}: it is one of IPv{10 - version}",
+                hint="as in 10.20.0.0/24 and 10.20.0.1, or fd00:20::/64 and fd00:20::1",
+            )
     if (spec.gateway and not spec.subnet) or (spec.gateway6 and not spec.subnet6):
         raise InvalidRequest("a gateway needs a subnet", hint="give --subnet, too")
     for label in spec.labels:

@@ -138,20 +138,26 @@ def check(settings: Settings) -> None:
     span(limits.shutdown, "limits.shutdown")
     if limits.requests < 0 or limits.burst < 1 or limits.connections < 0:
         raise InvalidRequest(
-            "limits: requests and connections are not negative, burst is at least 1"
+            "limits: requests and connections are not negative, burst is at least 1",
+            hint="mend the [limits] of the settings file",
         )
     for name, text in (
         ("every", collection.every), ("grace", collection.grace), ("uploads", collection.uploads)
     ):  # fmt: skip
         span(text, f"collection.{name}")
     if not 1 <= settings.workers <= 64:
-        raise InvalidRequest("workers is a number from 1 to 64")
+        raise InvalidRequest(
+            "workers is a number from 1 to 64",
+            hint="mend it in the settings file, or give --workers",
+        )
     if not settings.listen:
         raise InvalidRequest("listen names no address", hint=f'say: listen = ["{DEFAULT_LISTEN}"]')
     for address in settings.listen:
         endpoint(address)
     if any(ord(c) < 32 or ord(c) > 126 or c in '"\\' for c in settings.warning):
-        raise InvalidRequest("warning is one line of plain ASCII without quotes")
+        raise InvalidRequest(
+            "warning is one line of plain ASCII without quotes", hint="mend it in the settings file"
+        )
 
 
 def size(text: str, name: str) -> int:
@@ -181,7 +187,10 @@ def endpoint(address: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise InvalidRequest(f"{address!r}: put an IPv6 address in brackets, as in [::1]:5000")
+        raise InvalidRequest(
+            f"{address!r}: put an IPv6 address in brackets, as in [::1]:5000",
+            hint="then the port is told from the address",
+        )
     return host, int(port)
 
 
@@ -190,9 +199,14 @@ def _read(path: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             return tomllib.load(file)
     except OSError as error:
-        raise InvalidRequest(f"the settings file {path} cannot be read: {error.strerror}") from None
+        raise InvalidRequest(
+            f"the settings file {path} cannot be read: {error.strerror}",
+            hint="does it exist, and may the registry's user read it?",
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{path} is no TOML: {error}") from None
+        raise InvalidRequest(
+            f"{path} is no TOML: {error}", hint="mend the line that is named"
+        ) from None
 
 
 def path_of(option: str | None) -> str:

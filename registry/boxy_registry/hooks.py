@@ -140,5 +140,6 @@ def _secret(settings: Hook) -> bytes:
             return file.read().strip()
     except OSError as error:
         raise InvalidRequest(
-            f"hook.secret_file {settings.secret_file!r} cannot be read: {error.strerror}"
+            f"hook.secret_file {settings.secret_file!r} cannot be read: {error.strerror}",
+            hint="does it exist, and may the registry's user read it?",
         ) from None

@@ -53,7 +53,10 @@ class Cache:
 
     def __init__(self, store: Store, settings: Mirror) -> None:
         if not is_host(settings.upstream):
-            raise InvalidRequest(f"mirror: {settings.upstream!r} is no registry's host")
+            raise InvalidRequest(
+                f"mirror: {settings.upstream!r} is no registry's host",
+                hint="as in registry.example or registry.example:5000",
+            )
         self._store = store
         self._settings = settings
         self._fresh = span(settings.fresh, "mirror.fresh")
@@ -234,7 +237,8 @@ def _login(settings: Mirror) -> Login | None:
             return Login(settings.username, file.readline().rstrip("\n"))
     except OSError as error:
         raise InvalidRequest(
-            f"mirror.password_file {settings.password_file!r} cannot be read: {error.strerror}"
+            f"mirror.password_file {settings.password_file!r} cannot be read: {error.strerror}",
+            hint="does it exist, and may the registry's user read it?",
         ) from None
 
 

@@ -110,4 +110,6 @@ def read(path: str) -> tuple[Rule, ...]:
     except FileNotFoundError:
         return DEFAULT
     except UnicodeDecodeError:
-        raise InvalidRequest(f"{path} is no text") from None
+        raise InvalidRequest(
+            f"{path} is no text", hint="the rules are a file of text in UTF-8"
+        ) from None

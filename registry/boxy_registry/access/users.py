@@ -137,7 +137,9 @@ def remove(path: str, name: str) -> None:
         lines = _lines(path)
         kept = [line for line in lines if line.partition(":")[0] != name]
         if len(kept) == len(lines):
-            raise NotFound(f"there is no user {name!r} in {path}")
+            raise NotFound(
+                f"there is no user {name!r} in {path}", hint="boxy-registry user list lists them"
+            )
         _write(path, kept)
 
 
@@ -156,7 +158,7 @@ def _change(path: str, name: str, password: str, *, new: bool) -> None:
         )
     data = password.encode()
     if not data or len(data) > _LONGEST or b"\0" in data:
-        raise InvalidRequest(f"a password has 1 to {_LONGEST} bytes")
+        raise InvalidRequest(f"a password has 1 to {_LONGEST} bytes", hint="choose another one")
     stored = bcrypt.hashpw(data, bcrypt.gensalt(ROUNDS)).decode()
     with Lock(path + ".lock", "users") as lock:
         lock.wait_and_take(lambda: None)

@@ -42,7 +42,9 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _check(path: str, words: list[str]) -> int:
     if len(words) != 3:
-        raise InvalidRequest("boxy-registry access check USER ACTION REPOSITORY")
+        raise InvalidRequest(
+            "boxy-registry access check USER ACTION REPOSITORY", hint="give all three"
+        )
     user, action, repository = words
     known = "" if user == rules.ANONYMOUS else user
     allowed = rules.allows(rules.read(path), known, action, repository)

@@ -31,7 +31,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Show or remove."""
     if chosen.apply and chosen.dry_run:
-        raise InvalidRequest("--apply and --dry-run contradict each other")
+        raise InvalidRequest("--apply and --dry-run contradict each other", hint="give one of them")
     settings = settings_of(chosen)
     rules = _rules(chosen) or settings.retention
     if not rules:

@@ -28,7 +28,9 @@ def run(chosen: argparse.Namespace) -> int:
         sys.stdout.write("".join(f"{name}\n" for name in users.names(path)))
         return 0
     if not chosen.name:
-        raise InvalidRequest(f"whom? boxy-registry user {chosen.action} NAME")
+        raise InvalidRequest(
+            f"whom? boxy-registry user {chosen.action} NAME", hint="give the user's name"
+        )
     make_folders(settings.root)
     if chosen.action == "rm":
         users.remove(path, chosen.name)
@@ -45,5 +47,7 @@ def _password(name: str, *, stdin: bool) -> str:
         raise InvalidRequest("there is no terminal to ask at", hint="--password-stdin")
     first = getpass(f"password of {name}: ")
     if getpass("again: ") != first:
-        raise InvalidRequest("the two are not the same")
+        raise InvalidRequest(
+            "the two are not the same", hint="say the command again, and type the password twice"
+        )
     return first

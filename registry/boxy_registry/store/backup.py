@@ -37,7 +37,9 @@ def back_up(store: Store, target: str, *, link: bool = False) -> Saved:
     """
     target = os.path.abspath(target)
     if os.path.realpath(target) == os.path.realpath(store.root):
-        raise InvalidRequest("a store cannot be its own backup")
+        raise InvalidRequest(
+            "a store cannot be its own backup", hint="name a folder outside of the store"
+        )
     if os.path.isdir(target) and os.listdir(target) and not os.path.exists(f"{target}/registry.db"):
         raise InvalidRequest(
             f"{target} holds something else than a backup", hint="give an empty folder"

@@ -145,7 +145,9 @@ async def import_(store: Store, repository: str, source: str, tag: str = "") -> 
         index = _json(read, "index.json")
         entries = index.get("manifests")
         if not isinstance(entries, list) or not entries:
-            raise InvalidRequest(f"{source} names no image in its index.json")
+            raise InvalidRequest(
+                f"{source} names no image in its index.json", hint="have the layout made anew"
+            )
         importer = _Importer(store, repository, read)
         brought = []
         for entry in entries:
@@ -196,7 +198,10 @@ class _Importer:
             body = file.read(_LARGEST_MANIFEST)
         algorithm, _, digits = digest.partition(":")
         if hashlib.new(algorithm, body).hexdigest() != digits:
-            raise InvalidRequest(f"the manifest {digest} of the layout has other bytes")
+            raise InvalidRequest(
+                f"the manifest {digest} of the layout has other bytes",
+                hint="it is damaged: have the layout made anew",
+            )
         return body
 
 
@@ -214,7 +219,10 @@ def _opened(source: str) -> Iterator[Opener]:
                 with open(os.path.join(source, name), "rb") as file:
                     yield file
             except FileNotFoundError:
-                raise NotFound(f"the layout {source} has no {name}") from None
+                raise NotFound(
+                    f"the layout {source} has no {name}",
+                    hint="it is not complete: have the layout made anew",
+                ) from None
 
         yield from_folder
         return
@@ -227,15 +235,23 @@ def _opened(source: str) -> Iterator[Opener]:
                 member = members.get(name)
                 file = archive.extractfile(member) if member and member.isfile() else None
                 if file is None:
-                    raise NotFound(f"the layout {source} has no {name}")
+                    raise NotFound(
+                        f"the layout {source} has no {name}",
+                        hint="it is not complete: have the layout made anew",
+                    )
                 with file:
                     yield file  # type: ignore[misc]
 
             yield from_archive
     except FileNotFoundError:
-        raise NotFound(f"there is no {source}") from None
+        raise NotFound(
+            f"there is no {source}", hint="name a folder or a tar archive with an OCI layout"
+        ) from None
     except (tarfile.TarError, EOFError) as error:
-        raise InvalidRequest(f"{source} is no layout: {error}") from None
+        raise InvalidRequest(
+            f"{source} is no layout: {error}",
+            hint="name a folder or a tar archive with an OCI layout",
+        ) from None
 
 
 def _json(read: Opener, name: str) -> dict[str, Any]:
@@ -243,16 +259,23 @@ def _json(read: Opener, name: str) -> dict[str, Any]:
         try:
             data = json.loads(file.read(_LARGEST_MANIFEST))
         except (ValueError, RecursionError) as error:
-            raise InvalidRequest(f"the layout's {name} is no JSON: {error}") from None
+            raise InvalidRequest(
+                f"the layout's {name} is no JSON: {error}", hint="have the layout made anew"
+            ) from None
     if not isinstance(data, dict):
-        raise InvalidRequest(f"the layout's {name} is no JSON object")
+        raise InvalidRequest(
+            f"the layout's {name} is no JSON object", hint="have the layout made anew"
+        )
     return data
 
 
 def _digest_and_type(descriptor: Any) -> tuple[str, str]:
     digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
     if not isinstance(digest, str):
-        raise InvalidRequest("the layout's index.json holds something that is no descriptor")
+        raise InvalidRequest(
+            "the layout's index.json holds something that is no descriptor",
+            hint="have the layout made anew",
+        )
     media_type = descriptor.get("mediaType", "")
     return check_digest(digest), media_type if isinstance(media_type, str) else ""
 
