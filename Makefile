@@ -23,7 +23,7 @@ RUNNABLE := $(VENV)/.installed
 TESTABLE := $(VENV)/.installed-for-tests
 COMPILED := $(VENV)/.compiled
 
-.PHONY: help run check lint test unit test-cgroup2 registry-clients bench install uninstall clean
+.PHONY: docs help run check lint test unit test-cgroup2 registry-clients bench install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -98,6 +98,21 @@ bench: $(COMPILED) ## measure Boxy beside its peers
 	$(BIN)/python -m benchmarks.lifecycle
 	$(BIN)/python -m benchmarks.stats
 	$(BIN)/python -m benchmarks.registry
+
+# ------------------------------------------------------------------ documentation
+
+DOCUMENTABLE := $(VENV)/.installed-for-docs
+
+$(DOCUMENTABLE): $(RUNNABLE)
+	@$(OURS)
+	@echo "Installing what makes the documentation into $(VENV) ..."
+	@$(PIP) install --editable '.[docs]' || { echo "boxy: pip could not install MkDocs; its lines above say why." >&2; exit 1; }
+	@touch $@
+
+docs: $(DOCUMENTABLE) ## the documentation as a site in build/site, links checked, and man pages
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@$(BIN)/python docs/generate_man.py build/man
+	@echo "The site is build/site/index.html; a page of the manual: man -l build/man/man1/boxy.1"
 
 # ------------------------------------------------------------------ the system
 

@@ -27,6 +27,8 @@ sed "s|@bindir@|$prefix/bin|" packaging/systemd/boxyd.service >"$dest$units/boxy
 cp packaging/systemd/boxyd.socket "$dest$units/boxyd.socket"
 sed "s|@bindir@|$prefix/bin|" packaging/systemd/boxy-registry.service >"$dest$units/boxy-registry.service"
 
+"$dest$home/bin/python" docs/generate_man.py "$dest$prefix/share/man" >/dev/null
+
 echo "Boxy is installed in $dest$prefix/bin."
 [ -z "$dest" ] || exit 0
 getent group boxy >/dev/null || groupadd --system boxy

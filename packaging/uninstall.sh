@@ -14,6 +14,7 @@ fi
 rm -rf "$dest$prefix/lib/boxy"
 rm -f "$dest$prefix"/bin/{boxy,boxyd,boxy-tui,boxy-registry} "$dest$units"/boxyd.{service,socket}
 rm -f "$dest$units/boxy-registry.service"
+rm -f "$dest$prefix"/share/man/man1/boxy{,-*}.1 "$dest$prefix/share/man/man8/boxyd.8"
 if [ -z "$dest" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 echo "Boxy is gone from $dest$prefix. What it kept is still there; to remove that as well:"
