@@ -110,7 +110,10 @@ class Files:
         """While this is held the box does not start."""
         async with record.lock:
             if record.removed.done():
-                raise NotFound(f"box {record.box.name} is removed")
+                raise NotFound(
+                    f"box {record.box.name} is removed",
+                    hint="boxy ps -a lists those that are there",
+                )
             if record.alive:
                 raise Conflict(f"box {record.box.name} has just been started", hint="try again")
             yield
@@ -133,7 +136,10 @@ class Files:
         try:
             async with record.lock:
                 if record.removed.done():
-                    raise NotFound(f"box {record.box.name} is removed")
+                    raise NotFound(
+                        f"box {record.box.name} is removed",
+                        hint="boxy ps -a lists those that are there",
+                    )
                 told = await self._copy(record, target)
             yield target, told
         finally:

@@ -103,13 +103,16 @@ def _landing(source: Place, found: dict[str, Any], target: Place) -> tuple[str, 
     """The folder to extract in, and the name that the copy gets there ("": it is content)."""
     is_folder = found["kind"] == "folder"
     if source.folder_meant and not is_folder:
-        raise InvalidRequest(f"{source.text} is no folder")
+        raise InvalidRequest(f"{source.text} is no folder", hint="leave the /. at its end away")
     path = target.path
     there = os.path.isdir(path)
     if there:
         return path, "" if is_folder and source.content_only else source.name
     if os.path.lexists(path) and is_folder:
-        raise InvalidRequest(f"{path} is there and no folder, and {source.text} is one")
+        raise InvalidRequest(
+            f"{path} is there and no folder, and {source.text} is one",
+            hint="name a folder, or a name that is free",
+        )
     if not is_folder and target.folder_meant:
         raise InvalidRequest(f"there is no folder {path}", hint=f"make it: mkdir -p {path}")
     above, name = os.path.split(path.rstrip("/"))
@@ -183,7 +186,7 @@ def _in(context: Context, source: Place, target: Place, args: Args) -> int:
         raise InvalidRequest(f"{source.text}: {error.strerror}") from None
     is_folder = stat.S_ISDIR(found.st_mode)
     if source.folder_meant and not is_folder:
-        raise InvalidRequest(f"{source.text} is no folder")
+        raise InvalidRequest(f"{source.text} is no folder", hint="leave the /. at its end away")
     folder, name = _goal(context, source, is_folder, target)
     told = _upload(context, target, _packed(source, name, args), folder, args)
     if not args["quiet"]:
@@ -209,7 +212,10 @@ def _goal(context: Context, source: Place, is_folder: bool, target: Place) -> tu
     if found["kind"] == "folder":
         return target.path, "" if is_folder and source.content_only else source.name
     if is_folder:
-        raise InvalidRequest(f"{target.text} is there and no folder, and {source.text} is one")
+        raise InvalidRequest(
+            f"{target.text} is there and no folder, and {source.text} is one",
+            hint="name a folder, or a name that is free",
+        )
     above, name = os.path.split(target.path)
     return above or "/", name
 

@@ -70,7 +70,10 @@ class Extractor:
     def _parts(self, name: bytes) -> Parts:
         parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
         if b".." in parts:
-            raise InvalidRequest(f"the archive has an entry that climbs out: {tar.shown(name)}")
+            raise InvalidRequest(
+                f"the archive has an entry that climbs out: {tar.shown(name)}",
+                hint="make it anew without .. and without links that lead out",
+            )
         if self._how.rename is not None and parts and parts[0] == self._how.rename[0]:
             new = self._how.rename[1]
             parts = (new, *parts[1:]) if new else parts[1:]
@@ -179,7 +182,10 @@ class Extractor:
     def _link(self, parent: int, name: bytes, entry: tar.Entry) -> None:
         source = self._parts(entry.target)
         if not source:
-            raise InvalidRequest(f"a hard link leads nowhere: {tar.shown(entry.name)}")
+            raise InvalidRequest(
+                f"a hard link leads nowhere: {tar.shown(entry.name)}",
+                hint="make the archive anew, with the file that it links to",
+            )
         self._make_room(parent, name)
         held = os.dup(parent)
         try:

@@ -133,12 +133,17 @@ def _pairs(text: str) -> dict[str, str]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise InvalidRequest(f"{text[:80]!r} cannot be read: {error}") from None
+        raise InvalidRequest(
+            f"{text[:80]!r} cannot be read: {error}",
+            hint="boxy help commit tells what may be changed",
+        ) from None
     if "=" not in words[0]:
         words = [f"{words[0]}={' '.join(words[1:])}"]
     pairs = dict(word.partition("=")[::2] for word in words)
     if "" in pairs:
-        raise InvalidRequest(f"{text[:80]!r} has a value without a name")
+        raise InvalidRequest(
+            f"{text[:80]!r} has a value without a name", hint="as in ENV COLOR=blue"
+        )
     return pairs
 
 
@@ -160,7 +165,9 @@ def _expose(settings: oci.Settings, text: str) -> dict[str, Any]:
 def _volume(settings: oci.Settings, text: str) -> dict[str, Any]:
     paths = _command(text) if text.startswith("[") else text.split()
     if not all(path.startswith("/") for path in paths):
-        raise InvalidRequest(f"{text[:80]!r}: a volume is an absolute path")
+        raise InvalidRequest(
+            f"{text[:80]!r}: a volume is an absolute path", hint="as in VOLUME /data"
+        )
     return {"volumes": {**(settings.volumes or {}), **{path: {} for path in paths}}}
 
 

@@ -42,9 +42,14 @@ def _opened(path: str, flags: int) -> int:
     try:
         return sys_.openat2(root, path, flags, IN_ROOT)
     except FileNotFoundError:
-        raise NotFound(f"there is no {path} in the box") from None
+        raise NotFound(
+            f"there is no {path} in the box", hint="boxy exec BOX ls shows what is"
+        ) from None
     except NotADirectoryError:
-        raise InvalidRequest(f"{path} leads through something that is no folder") from None
+        raise InvalidRequest(
+            f"{path} leads through something that is no folder",
+            hint="give the path of a file, with folders before it",
+        ) from None
     except OSError as error:
         raise InvalidRequest(f"{path} cannot be opened: {os.strerror(error.errno or 0)}") from None
     finally:
@@ -108,7 +113,9 @@ def read(path: str, offset: int) -> dict[str, Any]:
     try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
-            raise InvalidRequest(f"{path} is no file that could be read")
+            raise InvalidRequest(
+                f"{path} is no file that could be read", hint="name a regular file or a folder"
+            )
         data = os.pread(fd, READ, offset)
     finally:
         os.close(fd)
@@ -170,7 +177,9 @@ def _straight(path: str) -> str:
             os.close(folder)
         above = path.rstrip("/").rpartition("/")[0]
         path = link if link.startswith("/") else f"{above}/{link}"
-    raise InvalidRequest(f"{path} leads over too many symlinks")
+    raise InvalidRequest(
+        f"{path} leads over too many symlinks", hint="give the path that the links lead to"
+    )
 
 
 def extracted(path: str, read_: Callable[[int], bytes], *, owners: bool) -> dict[str, Any]:

@@ -65,7 +65,12 @@ def main() -> int:
     except BoxyError as error:
         return _failed(error)
     except BadArchive as error:
-        return _failed(ImageError(f"the archive cannot be used: {error}"))
+        return _failed(
+            ImageError(
+                f"the archive cannot be used: {error}",
+                hint="send a tar archive, plain or compressed",
+            )
+        )
     except OSError as error:
         about = f" ({error.filename})" if error.filename else ""
         return _failed(Internal(f"the system refused: {error.strerror or error}{about}",
