@@ -58,6 +58,8 @@ def parse(text: str) -> Reference:
     Raises:
         InvalidRequest: naming the part that is wrong.
     """
+    if "://" in text:
+        raise _wrong(text, "it is an address", f"leave out {text.partition('://')[0][:20]}://")
     rest, at, digest = text.partition("@")
     if at and not _DIGEST.fullmatch(digest):
         raise _wrong(text, f"{digest[:80]!r} is no digest", "a digest is sha256: and 64 digits")

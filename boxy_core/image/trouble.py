@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import aiohttp
@@ -45,7 +46,8 @@ def broken(host: str, error: Exception, what: str) -> BoxyError:
             f"there is no address for {host}", hint="look at the name; is there a network?"
         )
     if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror or error.os_error
+        number = error.os_error.errno
+        reason = os.strerror(number) if number else str(error.os_error)
         return ImageError(
             f"nobody answers at {host}: {reason}",
             hint="is the registry running, and is the port right?",

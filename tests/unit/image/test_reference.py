@@ -37,6 +37,7 @@ def test_a_reference_is_read_as_other_clients_read_it(text: str, expected: Refer
     ("text", "named"),
     [
         ("", "''"),
+        ("https://reg.example/app", "leave out https://"),
         ("Alpine", "small letters it could be alpine"),
         ("reg.example/", "''"),
         ("reg.example/app:", "no tag"),
