@@ -1,4 +1,4 @@
-"""Archives of images from strangers: what does not hold together is refused, and nothing is left."""
+"""Archives of images from strangers: what does not hold together is refused, nothing is left."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ NESTED = json.dumps({"mediaType": INDEX, "manifests": []}).encode()
         ({"index.json": b"x"}, "cannot be read"),
         ({"index.json": index("sha256:" + "0" * 64)}, "lacks 'blobs/sha256/0"),
         ({"index.json": index("../../etc/passwd")}, "names a blob wrongly"),
-        ({"index.json": index(IMAGE.digest), f"blobs/sha256/{IMAGE.digest[7:]}": b"{}"}, "is damaged"),
+        ({"index.json": index(IMAGE.digest), f"blobs/sha256/{IMAGE.digest[7:]}": b"{}"},
+         "is damaged"),
         ({"index.json": index(digest(NESTED), INDEX),
           f"blobs/sha256/{digest(NESTED)[7:]}": NESTED}, "has nothing for linux"),
     ],
