@@ -15,8 +15,8 @@ A program of its own beside the daemon: it faces the network, needs no root, and
     commands/        what is done from a shell
 
 How to extend a server (sign-in, cache, metrics, pages, hooks): write a module with
-`extend(parts: Parts) -> None` and name it in `parts.EXTENSIONS`.  It looks at its own section of
-`parts.settings` and, if that asks for it, adds itself:
+`extend(parts: Parts) -> None` and name it in `parts.EXTENSIONS`, with when it is wanted.  It looks
+at its own section of `parts.settings` and, if that asks for it, adds itself:
 
     parts.authorizer   who may do what; the default lets everyone do everything
     parts.upstreams    asked before a manifest or blob is looked up; they may put it in the store

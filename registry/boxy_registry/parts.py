@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
@@ -20,18 +20,19 @@ from boxy_registry.store import Store
 
 Action = Literal["pull", "push", "delete"]
 
-EXTENSIONS: tuple[str, ...] = (
-    "boxy_registry.upkeep",
-    "boxy_registry.tls",
-    "boxy_registry.access",
-    "boxy_registry.folders",
-    "boxy_registry.mirror",
-    "boxy_registry.retention",
-    "boxy_registry.hooks",
-    "boxy_registry.metrics",
-    "boxy_registry.pages",
-)
-"""modules with `extend(parts)`, in this order"""
+EXTENSIONS: dict[str, Callable[[Settings], object]] = {
+    "boxy_registry.upkeep": lambda settings: True,
+    "boxy_registry.tls": lambda settings: settings.tls.cert or settings.tls.key,
+    "boxy_registry.access": lambda settings: settings.auth.enabled,
+    "boxy_registry.folders": lambda settings: settings.folders,
+    "boxy_registry.mirror": lambda settings: settings.mirror,
+    "boxy_registry.retention": lambda settings: settings.retention,
+    "boxy_registry.hooks": lambda settings: settings.hook,
+    "boxy_registry.metrics": lambda settings: settings.metrics,
+    "boxy_registry.pages": lambda settings: settings.pages,
+}
+"""modules with `extend(parts)`, in this order, each with when it is loaded at all: what nobody
+asked for costs no memory"""
 
 
 class Need(NamedTuple):
@@ -153,9 +154,10 @@ class Parts:
             listener(event)
 
 
-def assemble(settings: Settings, store: Store, extensions: Sequence[str] = EXTENSIONS) -> Parts:
+def assemble(settings: Settings, store: Store) -> Parts:
     """The parts with what the settings ask for."""
     parts = Parts(settings, store)
-    for name in extensions:
-        importlib.import_module(name).extend(parts)
+    for name, asked_for in EXTENSIONS.items():
+        if asked_for(settings):
+            importlib.import_module(name).extend(parts)
     return parts
