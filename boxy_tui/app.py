@@ -7,6 +7,7 @@ imported late.  The console decides nothing: leaving it, or killing it, leaves e
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -218,6 +219,48 @@ class BoxyApp(App[str], inherit_bindings=False):
                 self.main.refresh_all()
 
         self.push_screen(LimitsScreen(self, box), done)
+
+    def open_networks(self) -> None:
+        """Show the networks."""
+        from boxy_tui.screens.networks import NetworksScreen
+
+        self.push_screen(NetworksScreen(self))
+
+    def open_web(self, box: Box) -> None:
+        """Open the box's published port in a browser where there is one, else say its address."""
+        from boxy_tui.format_network import urls
+
+        found = urls(box)
+        if not found:
+            self.say(f"{plain(box.name)} publishes no port for a browser.", "W opens one: 8080:80.")
+            return
+        if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+            self.open_url(found[0])
+        self.say(" ".join(found))
+
+    def ask_ports(self, box: Box) -> None:
+        """Ask which ports to open and close, and do it."""
+        from boxy_tui.format_network import port_change, port_text
+        from boxy_tui.screens.dialogs import AskScreen
+
+        async def change(line: str) -> None:
+            try:
+                changed = await self.deeds.change_ports(box, port_change(line))
+            except BoxyError as error:
+                self.say(error.message, error.hint, bad=True)
+                return
+            self.main.refresh_all()
+            shown = "  ".join(map(port_text, changed.ports)) or "no port is published now"
+            self.say(f"{plain(box.name)}: {shown}")
+
+        def entered(line: str | None) -> None:
+            if line:
+                self.run_worker(change(line))
+
+        now = "  ".join(map(port_text, box.ports)) or "none published"
+        self.push_screen(
+            AskScreen(f"Ports of {plain(box.name)}: {now}", "8080:80 opens, -8080 closes"), entered
+        )
 
     def open_logs(self, box: Box) -> None:
         """Show what the box wrote."""

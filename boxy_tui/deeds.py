@@ -68,6 +68,13 @@ class Deeds:
         self._state.put_box(changed)
         return changed
 
+    async def change_ports(self, box: Box, change: dict[str, Any]) -> Box:
+        """Publish ports and take them back, at once if the box lives."""
+        answer = await self._client.request("POST", f"/boxes/{box.id}/ports", body=change)
+        changed = convert(Box, answer)
+        self._state.put_box(changed)
+        return changed
+
     async def start(self, box: Box) -> Box:
         """Start it, with nobody attached."""
         answer = await self._client.request("POST", f"/boxes/{box.id}/start", body={})

@@ -147,7 +147,7 @@ class State:
         subject, _, what = event.type.partition(".")
         if subject == "image":
             return Effect(images=True)
-        if subject != "box" or not event.id:
+        if subject not in ("box", "network") or not event.id:
             return Effect()
         if what == "removed":
             self.drop_box(event.id)

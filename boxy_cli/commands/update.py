@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from boxy_cli.commands.network_options import closing, ports
 from boxy_cli.commands.shared import BOXES, LIMITS, limits
 from boxy_cli.context import Context, note
 from boxy_cli.options import Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import InvalidRequest
+from boxy_core.portwords import closing, ports
 from boxy_core.text import escape
 
 TYPE_CHECKING = False

@@ -14,6 +14,7 @@ from textual.suggester import SuggestFromList
 from textual.widgets import Checkbox, Input, Label
 
 from boxy_core.errors import BoxyError, InvalidRequest
+from boxy_core.portwords import ports
 from boxy_core.units import parse_cpus, parse_size
 from boxy_tui.format import Cell, plain
 from boxy_tui.widgets.keybar import KeyBar
@@ -29,6 +30,8 @@ FIELDS = (
     ("memory", "Memory", "512m; no limit if empty"),
     ("cpus", "CPUs", "1.5; no limit if empty"),
     ("env", "Environment", "NAME=value OTHER='two words'"),
+    ("network", "Network", "the daemon's default; none, host, a network's name"),
+    ("ports", "Ports", "8080:80 53:53/udp; on 127.0.0.1 unless an address is given"),
 )
 SWITCHES = (
     ("tty", "terminal", True),
@@ -68,6 +71,10 @@ def read_form(values: Mapping[str, str], switches: Mapping[str, bool]) -> Wish:
         spec["limits"] = limits
     if env := _environment(values["env"]):
         spec["env"] = env
+    if network := values.get("network", "").strip():
+        spec["network"] = network
+    if words := values.get("ports", "").split():
+        spec["ports"] = [port for word in words for port in ports(word, "Ports")]
     return Wish(spec, switches["attach"])
 
 

@@ -42,7 +42,19 @@ NEEDS_DEATH = frozenset({"start"})
 NEEDS_BOX = (
     NEEDS_LIFE
     | NEEDS_DEATH
-    | {"attach", "logs", "inspect", "explain", "trace", "remove", "open", "mark", "limits"}
+    | {
+        "attach",
+        "logs",
+        "inspect",
+        "explain",
+        "trace",
+        "remove",
+        "open",
+        "mark",
+        "limits",
+        "web",
+        "ports",
+    }
 )
 
 
@@ -64,6 +76,8 @@ class BoxTable(Table):
         Binding("p", "screen.pause", "pause"),
         Binding("k", "screen.kill", "kill"),
         Binding("u", "screen.limits", "limits"),
+        Binding("w", "screen.web", "web"),
+        Binding("W", "screen.ports", "ports"),
         Binding("d", "screen.remove", "remove"),
         Binding("space", "screen.mark", "mark"),
         Binding("o", "screen.order", "order"),
@@ -149,6 +163,7 @@ class MainScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "run_box", "new"),
         Binding("tab", "switch", "boxes/images", priority=True),
+        Binding("N", "networks", "networks"),
         Binding("slash", "filter", "filter"),
         Binding("colon", "app.command_palette", "commands"),
         Binding("question_mark", "app.help", "help"),
@@ -412,6 +427,20 @@ class MainScreen(Screen[None]):
         """Change what the box may use, at once."""
         if (box := self._need()) is not None:
             self.boxy.open_limits(box)
+
+    def action_web(self) -> None:
+        """Open the published port in a browser, or say its address."""
+        if (box := self._need()) is not None:
+            self.boxy.open_web(box)
+
+    def action_ports(self) -> None:
+        """Publish ports of the box and take them back, at once."""
+        if (box := self._need()) is not None:
+            self.boxy.ask_ports(box)
+
+    def action_networks(self) -> None:
+        """The networks, and who is on them."""
+        self.boxy.open_networks()
 
     def action_inspect_image(self) -> None:
         """All that is known of the image."""

@@ -12,6 +12,7 @@ from textual.widget import Widget
 from boxy_core.models import ALIVE, Box
 from boxy_tui import palette
 from boxy_tui.format import Cell, ceiling, detail_lines, percent, size
+from boxy_tui.format_network import network_lines
 from boxy_tui.state import State, series
 from boxy_tui.widgets.graph import Graph
 from boxy_tui.widgets.lines import Lines
@@ -72,7 +73,9 @@ class Detail(Widget):
         facts = self.query_one(Facts)
         samples = self._state.samples.get(self.box_id)
         disk = samples[-1].disk if samples else box.disk if box else None
-        facts.facts = detail_lines(box, self._clock(), disk) if box else []
+        facts.facts = []
+        if box:
+            facts.facts = [*detail_lines(box, self._clock(), disk), *network_lines(box)]
         facts.repaint()
         self._curves(box)
 

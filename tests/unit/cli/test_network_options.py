@@ -8,8 +8,8 @@ import pytest
 
 from boxy_cli import options, table
 from boxy_cli.commands import run
-from boxy_cli.commands.network_options import closing, ports
 from boxy_core.errors import InvalidRequest
+from boxy_core.portwords import closing, ports
 
 
 @pytest.mark.parametrize(
