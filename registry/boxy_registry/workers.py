@@ -119,7 +119,9 @@ class _Workers:
         status = 1
         try:
             for number in _PASSED_ON:
-                signal.signal(number, signal.SIG_DFL)
+                # a SIGHUP that comes before the server listens to it means nothing yet
+                ignored = number == signal.SIGHUP
+                signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
             os.close(self._held)
             server.run(self._settings, self._sockets, lambda: None, self._lifeline)
             status = 0

@@ -8,8 +8,10 @@ authorizer.py  the `Authorizer` over these, and the token end point
 
 from __future__ import annotations
 
-from boxy_registry.access.authorizer import Accounts
-from boxy_registry.parts import Parts
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from boxy_registry.parts import Parts
 
 USERS, RULES = "users", "access"
 
@@ -21,6 +23,8 @@ def files_of(parts_root: str, users: str, rules: str) -> tuple[str, str]:
 
 def extend(parts: Parts) -> None:
     """Ask everybody who they are, if the settings want that."""
+    from boxy_registry.access.authorizer import Accounts
+
     auth = parts.settings.auth
     if not auth.enabled:
         return

@@ -8,6 +8,7 @@ changed password is out of force at once.  Unknown names cost as much as known o
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import logging
@@ -31,7 +32,6 @@ _LONGEST = 72
 _LOOK_EVERY = 0.5  # seconds between looks at the file
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _HASH = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
-_NOBODY = bcrypt.hashpw(b"nobody", bcrypt.gensalt(ROUNDS))
 
 log = logging.getLogger("boxy_registry.access")
 
@@ -71,7 +71,7 @@ class Users:
         stored = self._hashes.get(name)
         data = password.encode()
         fits = len(data) <= _LONGEST and b"\0" not in data
-        right = bcrypt.checkpw(data if fits else b"", stored or _NOBODY)
+        right = bcrypt.checkpw(data if fits else b"", stored or _nobodys())
         if not (right and fits and stored is not None):
             return False
         self._right[self._mark(name, password, stored)] = time.monotonic() + REMEMBERED
@@ -99,6 +99,12 @@ class Users:
             self._hashes, self._stamp = {}, None
         except OSError as error:
             log.error("%s cannot be read: %s", self._path, error.strerror)
+
+
+@functools.cache
+def _nobodys() -> bytes:
+    """A hash to compare with where there is no user of that name."""
+    return bcrypt.hashpw(b"nobody", bcrypt.gensalt(ROUNDS))
 
 
 def read(path: str) -> dict[str, bytes]:
