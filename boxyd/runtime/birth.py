@@ -38,11 +38,13 @@ class Running:
     terminal's master end, `stderr` its slave, held open so that reading never ends early.
     """
 
-    __slots__ = ("host", "pid", "pidfd", "stderr", "stdin", "stdout", "terminal", "took")
+    __slots__ = ("helper", "host", "pid", "pidfd", "stderr", "stdin", "stdout", "terminal", "took")
 
     def __init__(self, terminal: bool) -> None:
         self.terminal = terminal
         self.pid = self.pidfd = -1
+        self.helper = -1
+        """who made the process, if that took another one: its pidfd, to be waited for"""
         self.stdin = self.stdout = self.stderr = -1
         self.host = Host(0, -1)
         self.took: dict[str, float] = {}
@@ -55,7 +57,7 @@ class Running:
 
     def close(self) -> None:
         """Close what is still open."""
-        for fd in {self.pidfd, self.stdin, self.stdout, self.stderr} - {-1}:
+        for fd in {self.pidfd, self.helper, self.stdin, self.stdout, self.stderr} - {-1}:
             os.close(fd)
         self.host.close()
 
@@ -269,11 +271,21 @@ def set_limits(plan: dict[str, Any], pid: int, notices: list[str]) -> None:
         if name not in plan["ulimits"]:
             set_limit(pid, name, soft, hard, notices)
     for name, (soft, hard) in plan["ulimits"].items():
-        refused: list[str] = []
-        set_limit(pid, name, soft, hard, refused)
-        if refused:
-            text = f"{name} cannot be {soft}:{hard} on this host"
-            raise report.step_failed("ulimit", errno.EPERM, text)
+        _make_room(pid, name, soft, hard)
+
+
+def _make_room(pid: int, name: str, soft: int, hard: int) -> None:
+    """Raise a hard limit to what was asked for, which only the host's root may; the process
+    lowers its limits to that itself, right before execve, since less may not do for us."""
+    kind = getattr(resource, "RLIMIT_" + name.upper())
+    now, most = resource.prlimit(pid, kind)
+    if most == resource.RLIM_INFINITY or 0 <= hard <= most:
+        return
+    refused: list[str] = []
+    set_limit(pid, name, now, hard, refused)
+    if refused:
+        text = f"{name} cannot be {soft}:{hard} on this host"
+        raise report.step_failed("ulimit", errno.EPERM, text)
 
 
 def set_limit(pid: int, name: str, soft: int, hard: int, notices: list[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import resource
 import select
 import signal
 import stat
@@ -64,6 +65,7 @@ def main(plan: dict[str, Any], birth: Birth) -> NoReturn:
             take_pipes(birth.stdio)
         at[0] = "workdir"
         command.enter(process["cwd"], make=True)
+        process = {**process, "ulimits": plan["ulimits"]}
         finish(inside, birth.sync, rest, process, at, reaper=process["init"])
     except BaseException as error:  # noqa: BLE001 - whatever it is, the shim must hear of it
         report.fail(birth.sync, at[0], error)
@@ -101,6 +103,9 @@ def finish(
     command.reset_signals()
 
     def last() -> None:
+        at[0] = "ulimit"
+        for name, limits in process["ulimits"].items():
+            resource.setrlimit(getattr(resource, "RLIMIT_" + name.upper()), tuple(limits))
         at[0] = "seccomp"
         sync.send(" ".join(["exec", *at[1:]]).encode())
         for step in filters:

@@ -168,7 +168,7 @@ def _command(plan: dict[str, Any], spec: dict[str, Any], work: init.Birth) -> No
             init.take_pipes(work.stdio)
         at[0] = "workdir"
         command.enter(spec.get("workdir") or plan["process"]["cwd"], make=False)
-        process = {"args": spec["command"], "env": env}
+        process = {"args": spec["command"], "env": env, "ulimits": plan["ulimits"]}
         init.finish(inside, work.sync, work.steps, process, at, reaper=False)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the shim must hear of it
         report.fail(work.sync, at[0], error)

@@ -78,7 +78,8 @@ def _deliver(plan: dict[str, Any], wires: birth.Wires, shim: socket.socket) -> N
     """Make the box; tell the shim how it went."""
 
     def born(running: birth.Running) -> None:
-        report.send(shim, b"born", [running.pidfd])
+        helper = [running.helper] if running.helper >= 0 else []
+        report.send(shim, b"born", [running.pidfd, *helper])
 
     try:
         steps = birth.steps_of(plan)

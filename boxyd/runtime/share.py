@@ -2,7 +2,8 @@
 
 Nobody enters a pid namespace but at birth, and what is to be owned by the other box's user
 namespace must be made by somebody in it.  So the shim forks a helper, which enters the other
-box's namespaces and there makes the box's first process as the shim's own child (CLONE_PARENT).
+box's namespaces and there makes the box's first process as the shim's own child (CLONE_PARENT);
+the helper is the shim's child, too, which waits for its end.
 
 Constraint: the other box is hostile, too: the helper is not dumpable, opens nothing by a path
 of that box's but /dev/shm, and is in its namespaces for the length of one clone3.
@@ -54,26 +55,22 @@ def clone(
 ) -> None:
     """Make the first process, which calls `first`, in the other box's namespaces.
 
-    Raises OSError, StartFailed.
+    The helper that did it is left to our parent, as `running.helper`.  Raises OSError, StartFailed.
     """
     other = open_other(plan["join"]["pid"], plan["join"]["start_time"])
     entered = 0
     for name in plan["join"]["namespaces"]:
         entered |= sys_.NAMESPACES[name]
     try:
-        pid, helper, move = cgroup.clone(0)
+        pid, running.helper, move = cgroup.clone(sys_.CLONE_PARENT)
         if pid == 0:
             ours.close()
             _help(other, entered, flags, tasks, theirs, first)
-        try:
-            if move:
-                cgroup.move(pid)
-            theirs.close()
-            ours.send(b"go")
-            _hear(ours, cgroup, pid, running)
-        finally:
-            os.waitid(os.P_PIDFD, helper, os.WEXITED)
-            os.close(helper)
+        if move:
+            cgroup.move(pid)
+        theirs.close()
+        ours.send(b"go")
+        _hear(ours, cgroup, pid, running)
     finally:
         os.close(other)
 

@@ -94,6 +94,9 @@ class Shim:
             if word == b"born":
                 running.pidfd = fds[0]
                 running.pid = birth.pid_of(running.pidfd)
+                for helper in fds[1:]:
+                    os.waitid(os.P_PIDFD, helper, os.WEXITED)
+                    os.close(helper)
                 self._announce(running)
             elif word[:4] == b"runs":
                 told = wirejson.loads(word[4:])

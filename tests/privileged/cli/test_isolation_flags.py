@@ -166,7 +166,7 @@ def test_a_filter_of_the_users_own_is_kept_with_the_box(daemon: Daemon, tmp_path
     assert done.stdout == "Seccomp:\t2\n"
     told = daemon.request("GET", f"/boxes/{box}")["spec"]
     assert (told["seccomp"], told.get("seccomp_profile")) == ("custom", None)
-    explained = daemon.run("run", "--explain", "--security", "seccomp=unconfined", "alpine")
+    explained = daemon.run("run", "--dry-run", "--security", "seccomp=unconfined", "alpine")
     assert "seccomp" not in explained
     profile.write_text(json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": 1}]}))
     refused = daemon.boxy("run", "--rm", "--security-opt", f"seccomp={profile}", "alpine")
@@ -188,7 +188,7 @@ def test_set_uid_programs_work_only_where_that_was_asked_for(daemon: Daemon) -> 
 
 def test_explain_tells_each_of_these_wishes(daemon: Daemon) -> None:
     text = daemon.run(
-        "run", "--explain", "--tmpfs", "/t:size=1m", "--shm-size", "8m", "--ulimit", "nofile=5:6",
+        "run", "--dry-run", "--tmpfs", "/t:size=1m", "--shm-size", "8m", "--ulimit", "nofile=5:6",
         "--sysctl", "net.ipv4.ip_forward=1", "--device", "/dev/null:/dev/x", "--pid", "host",
         "--time", "private", "--read-only", "alpine",
     )  # fmt: skip

@@ -108,6 +108,7 @@ def test_a_joining_command_is_hidden_until_it_is_the_boxs_own(house: Daemon) -> 
         "        if not pid.isdecimal() or pid in ('1', str(os.getpid())): continue\n"
         "        try:\n"
         "            exe = os.readlink(f'/proc/{pid}/exe')\n"
+        "            if 'memfd' not in exe: continue\n"
         "            if 'memfd' in exe: print('exe', exe, flush=True)\n"
         "            for fd in os.listdir(f'/proc/{pid}/fd'):\n"
         "                to = os.readlink(f'/proc/{pid}/fd/{fd}')\n"

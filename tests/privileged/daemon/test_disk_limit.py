@@ -1,0 +1,86 @@
+"""A box's own layer is measured everywhere, and limited where the file system counts projects.
+
+The machines of developers rarely have such a file system, and a kernel may lack quotas: the
+virtual machine of `make test-cgroup2` has both, so the tests of limits are made there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon
+from tests.support.images import AlpineRegistry
+
+
+def test_what_a_layer_takes_is_told_and_a_limit_refused_where_it_cannot_be_kept(
+    daemon: Daemon,
+) -> None:
+    write = "dd if=/dev/zero of=/big bs=1M count=3 2>/dev/null; sleep 100"
+    box = daemon.run("run", "-d", "--name", "w", "alpine", "sh", "-c", write)
+    deadline = time.monotonic() + 25
+    while (daemon.request("GET", f"/boxes/{box}")["disk"] or 0) < 3 << 20:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert "MiB" in daemon.run("ps", "-s").splitlines()[1].split()[-1]
+    (sample,) = daemon.request("GET", "/boxes")
+    assert sample["disk"] >= 3 << 20
+    assert daemon.request("GET", f"/boxes/{box}/stats", query={"stream": 0})["disk"] >= 3 << 20
+    if not os.environ.get("BOXY_TEST_VM") and not _counted(daemon):
+        refused = daemon.boxy("run", "--rm", "--disk", "10m", "alpine", "true")
+        assert refused.returncode == 125
+        assert "project quotas" in refused.stderr
+        assert "prjquota" in refused.stderr
+        assert daemon.boxy("update", "--disk", "10m", "w").returncode == 1
+
+
+def _counted(daemon: Daemon) -> bool:
+    features: dict[str, bool] = daemon.request("GET", "/info")["features"]
+    return features["disk limits"]
+
+
+if os.environ.get("BOXY_TEST_VM"):
+
+    @pytest.fixture
+    def quota_folder(tmp_path: Path) -> Iterator[Path]:
+        """A small ext4 that counts projects."""
+        image, folder = tmp_path / "disk", tmp_path / "mounted"
+        folder.mkdir()
+        image.touch()
+        os.truncate(image, 200 << 20)
+        subprocess.run(["modprobe", "-a", "loop", "quota_v2"], check=False)
+        kind = ["-O", "project,quota", "-E", "quotatype=prjquota"]
+        subprocess.run(["mkfs.ext4", "-q", "-F", *kind, image], check=True)
+        subprocess.run(["mount", "-o", "loop,prjquota", image, folder], check=True)
+        yield folder
+        subprocess.run(["umount", folder], check=True)
+
+    def test_a_layer_is_limited_at_once_and_anew(
+        quota_folder: Path, new_daemon: Callable[..., Daemon], alpine_registry: AlpineRegistry
+    ) -> None:
+        daemon = new_daemon(alpine_registry.folder)
+        daemon.env["BOXY_ROOT"] = str(quota_folder / "root")
+        daemon.start()
+        assert _counted(daemon)
+        fill = "dd if=/dev/zero of=/big{} bs=1M count=60 2>&1; true"
+        box = daemon.run("run", "-d", "--disk", "20m", "alpine", "sleep", "300")
+        assert "Quota exceeded" in daemon.run("exec", box, "sh", "-c", fill.format(1))
+        upper = Path(daemon.paths.box(daemon.request("GET", f"/boxes/{box}")["id"]), "upper")
+        assert (upper / "big1").stat().st_size <= 20 << 20
+        daemon.run("update", "--disk", "30m", box)
+        assert "Quota exceeded" in daemon.run("exec", box, "sh", "-c", fill.format(2))
+        assert 8 << 20 <= (upper / "big2").stat().st_size <= 10 << 20
+        many = "cd /tmp; i=0; while touch f$i 2>/dev/null; do i=$((i+1)); done; echo $i"
+        daemon.run("update", "--disk", "40m", box)
+        assert int(daemon.run("exec", box, "sh", "-c", many, timeout=200)) < 11000
+        other = daemon.run("run", "--rm", "alpine", "sh", "-c", fill.format(3))
+        assert "Quota" not in other
+        daemon.stop()
+        daemon.start()
+        daemon.run("rm", "-f", box)
+        daemon.close()
