@@ -7,7 +7,7 @@ is shown whole.  It knows no network: a subclass gives `send`, `resized` and `pa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,12 +15,14 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.color import Color
+from textual.filter import ANSIToTruecolor, DimFilter, LineFilter
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from boxy_tui.palette import style
+from boxy_tui.palette import BACKGROUND, TEXT, style
 from boxy_tui.panes.backlog import Backlog
 from boxy_tui.panes.scheduler import BUDGET
 from boxy_tui.panes.view import View
@@ -85,7 +87,7 @@ class TerminalPane(Widget, can_focus=True):
         self._piece = SMALLEST
 
     def _new_emulator(self, columns: int, lines: int) -> Emulator:
-        return Emulator(
+        term = Emulator(
             columns,
             lines,
             history=HISTORY,
@@ -93,6 +95,17 @@ class TerminalPane(Widget, can_focus=True):
             on_clipboard=self._clipboard,
             on_bell=self._bell,
         )
+        term.screen.colors = Color.parse(TEXT).rgb, Color.parse(BACKGROUND).rgb
+        return term
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's, but for those that would turn palette colours and dim text into true colours:
+        a program's colours are those of the user's own terminal."""
+        return [
+            line_filter
+            for line_filter in super().get_line_filters()
+            if not isinstance(line_filter, ANSIToTruecolor | DimFilter)
+        ]
 
     # ---------------------------------------------------------------- for subclasses
 
