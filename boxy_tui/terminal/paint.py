@@ -12,7 +12,13 @@ from boxy_tui.terminal import modes as m
 from boxy_tui.terminal.cells import PLAIN, Color, Style
 from boxy_tui.terminal.rows import Row
 from boxy_tui.terminal.screen import Screen
+from boxy_tui.terminal.width import NARROW_BASES, takes_skin_tone
 
+_toned = [base for base in sorted(NARROW_BASES) if takes_skin_tone(base)]
+_untoned = sorted(NARROW_BASES.difference(_toned))
+_narrow_for_rich = re.compile(
+    f"[{''.join(_untoned)}](?!\ufe0f)|[{''.join(_toned)}](?![\ufe0f\U0001f3fb-\U0001f3ff])"
+).sub
 _same = re.compile(r"(.)\1*+", re.DOTALL).finditer
 _ROOM = 20_000
 _rich_styles: dict[Style, RichStyle] = {}
@@ -35,7 +41,12 @@ def segments(screen: Screen, row: Row) -> list[Segment]:
     if screen.has(m.DECSCNM):
         parts.append((" " * (screen.columns - len(row.text)), PLAIN))
         parts = [(text, style._replace(reverse=not style.reverse)) for text, style in parts if text]
-    return [Segment(text, rich_style(style)) for text, style in parts]
+    return [Segment(_as_wide(text), rich_style(style)) for text, style in parts]
+
+
+def _as_wide(text: str) -> str:
+    """The text with a blank after what is two cells here and one for rich and most terminals."""
+    return text if text.isascii() else _narrow_for_rich(r"\g<0> ", text)
 
 
 def rich_style(style: Style) -> RichStyle:

@@ -20,6 +20,7 @@ from textual.filter import ANSIToTruecolor, DimFilter, LineFilter
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
+from textual.timer import Timer
 from textual.widget import Widget
 
 from boxy_tui.palette import BACKGROUND, TEXT, style
@@ -44,6 +45,10 @@ HISTORY = 10_000
 """Rows of scrollback, about 350 bytes each at 80 columns."""
 HOLD = 0.15
 """Seconds that a synchronised update may hold the repaint."""
+FLOOD = 16 << 10
+"""Bytes parsed at once that are a flood."""
+FLOOD_FRAME = 1 / 30
+"""Seconds between two frames of it: drawing costs more than parsing, and keys wait for both."""
 WHEEL = 3
 SMALLEST, LARGEST = 16 << 10, 1 << 20
 """Bounds of what is parsed between two looks at the clock, in bytes."""
@@ -82,6 +87,8 @@ class TerminalPane(Widget, can_focus=True):
         self._strips: list[Strip | None] = []
         self._cursor: tuple[int, int] | None = None
         self._held_since = 0.0
+        self._painted = 0.0
+        self._paint_timer: Timer | None = None
         self._title = ""
         self._buttons = 0
         self._piece = SMALLEST
@@ -144,17 +151,27 @@ class TerminalPane(Widget, can_focus=True):
     def parse_some(self, deadline: float) -> bool:
         """Parse until the deadline, at least one piece.  True when something is left."""
         backlog = self._backlog
+        parsed = 0
         while (item := backlog.take(self._piece)) is not None:
             if isinstance(item, bytes):
                 self._parse(item)
+                parsed += len(item)
             else:
                 item()
             if perf_counter() > deadline:
                 break
         if backlog.drained():
             self.pause(False)
-        self._after_parsing()
+        self._paint_in_time(parsed)
         return bool(backlog)
+
+    def _paint_in_time(self, parsed: int) -> None:
+        """Show what was parsed; of a flood only so many frames a second, the last one always."""
+        wait = self._painted + FLOOD_FRAME - perf_counter()
+        if parsed < FLOOD or wait <= 0:
+            self._after_parsing()
+        elif self._paint_timer is None:
+            self._paint_timer = self.set_timer(wait, self._after_parsing)
 
     def _parse(self, data: bytes) -> None:
         """Feed the emulator, and learn how much it takes in a frame: log lines go at twenty times
@@ -167,7 +184,10 @@ class TerminalPane(Widget, can_focus=True):
             self._piece = max(SMALLEST, min(LARGEST, fitting, 4 * self._piece))
 
     def _after_parsing(self) -> None:
-        now = perf_counter()
+        now = self._painted = perf_counter()
+        if self._paint_timer is not None:
+            self._paint_timer.stop()
+            self._paint_timer = None
         if self.emulator.synchronized:
             self._held_since = self._held_since or now
             if now - self._held_since < HOLD:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from rich.cells import cell_len
 from wcwidth import wcwidth
 
 from boxy_tui.terminal import cells, width
@@ -137,3 +138,13 @@ def test_the_classes_of_simple_characters_have_the_width_that_wcwidth_says(
     simple = re.findall(f"[{chars}]", everything)
     assert len(simple) > 90
     assert [c for c in simple if wcwidth(c) != cells_each] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["✌x", "✌🏽x", "☝\ufe0fx", "🕵🏽x", "日本é👩\u200d💻x", "🇫🇷x", "🕵x"]
+)
+def test_what_is_painted_is_as_wide_as_the_cells(text: str) -> None:
+    term = Emulator(20, 1)
+    term.feed(text.encode())
+    painted = "".join(segment.text for segment in term.segments(0))
+    assert cell_len(painted) == term.cursor.x
