@@ -12,12 +12,10 @@ from boxy_tui.terminal import modes as m
 from boxy_tui.terminal.cells import PLAIN, Color, Style
 from boxy_tui.terminal.rows import Row
 from boxy_tui.terminal.screen import Screen
-from boxy_tui.terminal.width import NARROW_BASES, takes_skin_tone
+from boxy_tui.terminal.width import NARROW_BASES
 
-_toned = [base for base in sorted(NARROW_BASES) if takes_skin_tone(base)]
-_untoned = sorted(NARROW_BASES.difference(_toned))
 _narrow_for_rich = re.compile(
-    f"[{''.join(_untoned)}](?!\ufe0f)|[{''.join(_toned)}](?![\ufe0f\U0001f3fb-\U0001f3ff])"
+    f"[{''.join(sorted(NARROW_BASES))}](?!\ufe0f)[\U0001f3fb-\U0001f3ff]?"
 ).sub
 _same = re.compile(r"(.)\1*+", re.DOTALL).finditer
 _ROOM = 20_000

@@ -140,9 +140,7 @@ def test_the_classes_of_simple_characters_have_the_width_that_wcwidth_says(
     assert [c for c in simple if wcwidth(c) != cells_each] == []
 
 
-@pytest.mark.parametrize(
-    "text", ["✌x", "✌🏽x", "☝\ufe0fx", "🕵🏽x", "日本é👩\u200d💻x", "🇫🇷x", "🕵x"]
-)
+@pytest.mark.parametrize("text", ["✌x", "☝\ufe0fx", "🕵🏽x", "日本é👩\u200d💻x", "🇫🇷x"])
 def test_what_is_painted_is_as_wide_as_the_cells(text: str) -> None:
     term = Emulator(20, 1)
     term.feed(text.encode())
