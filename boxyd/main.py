@@ -26,7 +26,7 @@ from boxy_core.errors import BoxyError, Denied
 from boxy_core.paths import Paths, default_paths
 from boxyd import instance, journal
 from boxyd.house import House, open_house
-from boxyd.network.networks import Defaults
+from boxyd.network.networks import AUTO, Defaults
 from boxyd.network.ports import LOOPBACK, check_address
 from boxyd.server import Server
 from boxyd.traffic import Settings
@@ -77,9 +77,9 @@ def parse(argv: list[str], env: Mapping[str, str]) -> argparse.Namespace:
         "(BOXY_INSECURE_REGISTRY)")  # fmt: skip
     add("--cgroup", metavar="PATH",
         help="the boxes' cgroup, below each hierarchy (BOXY_CGROUP, boxy)")  # fmt: skip
-    add("--default-network", metavar="NAME", default=env.get("BOXY_DEFAULT_NETWORK") or "none",
-        help="network of boxes that name none: none, host, bridge, another's name, or auto: "
-        "bridge where the machine can, else none (BOXY_DEFAULT_NETWORK)")  # fmt: skip
+    add("--default-network", metavar="NAME", default=env.get("BOXY_DEFAULT_NETWORK") or AUTO,
+        help="network of boxes that name none: bridge, none, host, another's name, or auto: "
+        "bridge where the machine can, else none (BOXY_DEFAULT_NETWORK, auto)")  # fmt: skip
     add("--publish-address", metavar="IP",
         default=env.get("BOXY_PUBLISH_ADDRESS") or LOOPBACK,
         help="where ports go without an address (BOXY_PUBLISH_ADDRESS, 127.0.0.1)")  # fmt: skip

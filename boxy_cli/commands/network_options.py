@@ -17,8 +17,8 @@ ADDRESSES = (
 )
 NETWORK = (
     Option("--network", metavar="NETWORK", kind="network", aliases=("--net",),
-           help="a network's name; none: loopback only; host: the host's own; box:NAME: that "
-           "of another box"),
+           help="a network's name (bridge, unless the daemon says otherwise); none: loopback "
+           "only; host: the host's own; box:NAME: that of another box"),
     Option("--network-alias", metavar="NAME", many=True, aliases=("--net-alias",),
            help="a further name that boxes on the network know it by"),
     Option("-p", "--publish", metavar="[IP:]HOST:BOX[/udp]", many=True,

@@ -638,6 +638,8 @@ class Networks:
     async def take_up(self) -> None:
         """Bring up what boxes of an earlier daemon live on, remove what nobody does."""
         used = [live for live in self.registry if live.holders]
+        if self.defaults.network == AUTO and self._problem is None:
+            self._probing = asyncio.create_task(ability.problem())  # for the first box
         problem = self._problem if not used else await self.problem()
         if problem:
             if used:

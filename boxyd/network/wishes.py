@@ -89,10 +89,24 @@ def wanted_ports(spec: BoxSpec, image: Image | None) -> list[Port]:
     if spec.publish_all and image is not None:
         there = {(port.box, port.protocol) for port in wanted}
         for text in image.ports:
-            number, _, protocol = text.partition("/")
-            if (int(number), protocol or "tcp") not in there:
-                wanted.append(Port(box=int(number), protocol=protocol or "tcp"))
+            wanted += [port for port in _named(text) if (port.box, port.protocol) not in there]
     return wanted
+
+
+def _named(text: str) -> list[Port]:
+    """What an image means by "80", "53/udp" or "8000-8010/tcp"; others are passed over."""
+    numbers, _, protocol = text.partition("/")
+    first, dash, last = numbers.partition("-")
+    if (
+        protocol not in ("", "tcp", "udp")
+        or not first.isdecimal()
+        or not (last or first).isdecimal()
+    ):
+        return []
+    low, high = int(first[:6]), int((last if dash else first)[:6])
+    if not 1 <= low <= high <= min(65535, low + 1023):
+        return []
+    return [Port(box=number, protocol=protocol or "tcp") for number in range(low, high + 1)]
 
 
 def check_alias(text: str) -> None:

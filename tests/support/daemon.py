@@ -40,6 +40,7 @@ class Daemon:
             "BOXY_SOCKET": str(folder / "s"),
             "BOXY_REGISTRY_PATH": ":".join(map(str, registries)) or str(folder / "none"),
             "BOXY_CGROUP": cgroup,
+            "BOXY_DEFAULT_NETWORK": "none",  # bridges on the machine are a matter of few tests
             "BOXY_IDS": str(folder / "ids"),
             "PYTHONPATH": str(REPOSITORY),
             "PYTHONUNBUFFERED": "1",

@@ -19,7 +19,7 @@ def ground(new_daemon: Callable[..., Daemon], alpine_registry: AlpineRegistry) -
         pytest.skip(lacking)
     made = Ground(new_daemon(alpine_registry.folder))
     try:
-        made.daemon.start("--default-network", "bridge")
+        made.daemon.start("--default-network", "auto")
         yield made
         made.daemon.remove_boxes()
         made.until(made.is_clean)

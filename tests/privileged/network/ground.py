@@ -36,6 +36,8 @@ class Namespace:
             time.sleep(0.005)
         self.pid = self._holder.pid
         self.run("ip", "link", "set", "lo", "up")
+        for setting in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            self.write(setting, "0")  # a new namespace begins with the machine's own
 
     def _name(self) -> str:
         return os.readlink(f"/proc/{self._holder.pid}/ns/net")
