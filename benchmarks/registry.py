@@ -1,12 +1,14 @@
 """The registry server beside Debian's docker-registry: same store, same client, same run.
 
-    python -m benchmarks.registry [--rounds 3] [--size 512] [--seconds 3] [--json FILE]
+    python -m benchmarks.registry [--rounds 3] [--size 256] [--seconds 3] [--json FILE]
 
 Small requests by `wrk` on 8 connections: a manifest by its tag, a small blob, the base. Large
 ones by a client that costs as little as can be: it sends from memory with sendfile(2) and throws
 away what it pulls (MSG_TRUNC), so that the servers' work shows. Both servers sync what they
-acknowledge. They take turns in each round, and ratios are made within a round. Memory is the
-most that was resident (VmHWM) over the whole run, of all of a server's processes.
+acknowledge. They take turns in each round, large blobs several times, and ratios are made within
+a turn. What a server's processors spent on a large blob is told beside its speed: that hardly
+depends on what else the machine does. Memory is the most that was resident (VmHWM) over the whole
+run, of all of a server's processes.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from pathlib import Path
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
 SMALL_GOAL, LARGE_GOAL, MEMORY_GOAL = 5.0, 1.5, 0.5
 SMALL_BLOB = 10_240
+LARGE_TURNS = 3
+"""of large blobs in each round"""
 _CONFIG = """version: 0.1
 log: {{level: error, accesslog: {{disabled: true}}}}
 storage: {{filesystem: {{rootdirectory: {root}}}, delete: {{enabled: true}}}}
@@ -57,6 +61,14 @@ class Contestant:
     def note(self, what: str, rate: float) -> None:
         """Keep a measurement: more is better."""
         self.rates.setdefault(what, []).append(rate)
+
+    def processor_seconds(self) -> float:
+        """What its processes have computed so far."""
+        total = 0
+        for pid in [self.process.pid, *_children(self.process.pid)]:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / os.sysconf("SC_CLK_TCK")
 
     def peak(self) -> float:
         """The most memory that was resident, in MiB."""
@@ -249,18 +261,16 @@ def small_pushes(server: Contestant, count: int) -> float:
 
 
 def large(server: Contestant, folder: Path, size: int) -> None:
-    """Push a blob nobody has, pull it once, and by four at a time: MB/s of each."""
+    """Push a blob nobody has, pull it, and by four at a time."""
     file = folder / "blob"
     digest = _new_blob(file, size)
     client = Client(server.port)
     server.pushed += 1
     repository = f"bench/large{server.pushed}"
-    seconds = _timed(lambda: client.push(repository, file, digest))
-    server.note("large push, MB/s", size / seconds / 1e6)
+    _note_large(server, "push", size, lambda: client.push(repository, file, digest))
     file.unlink()
     client.pull(repository, digest, size)
-    seconds = _timed(lambda: client.pull(repository, digest, size))
-    server.note("large pull, MB/s", size / seconds / 1e6)
+    _note_large(server, "pull", size, lambda: client.pull(repository, digest, size))
 
     def pull() -> None:
         one = Client(server.port)
@@ -269,6 +279,14 @@ def large(server: Contestant, folder: Path, size: int) -> None:
 
     server.note("large pull by four, MB/s", 4 * size / _timed(lambda: _together([pull] * 4)) / 1e6)
     client.close()
+
+
+def _note_large(server: Contestant, what: str, size: int, action: Callable[[], None]) -> None:
+    before = server.processor_seconds()
+    seconds = _timed(action)
+    spent = server.processor_seconds() - before
+    server.note(f"large {what}, MB/s", size / seconds / 1e6)
+    server.note(f"large {what}, CPU ms for a GB", max(spent, 0.01) * 1000 / (size / 1e9))
 
 
 def _new_blob(file: Path, size: int) -> str:
@@ -323,7 +341,9 @@ def measure(options: argparse.Namespace, folder: Path, memory: Path) -> list[Con
                 ):
                     server.note(what, small(server, path, options.seconds))
                 server.note("small pushes, blobs/s", small_pushes(server, 200))
-                large(server, memory, options.size << 20)
+            for turn in range(LARGE_TURNS):
+                for server in both if turn % 2 == 0 else both[::-1]:
+                    large(server, memory, options.size << 20)
         for server in both:
             server.note("peak memory, MiB", server.peak())
         return both
@@ -363,7 +383,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--size", type=int, default=512, help="MiB of a large blob")
+    parser.add_argument("--size", type=int, default=256, help="MiB of a large blob")
     parser.add_argument("--seconds", type=int, default=3, help="of each burst of small requests")
     parser.add_argument("--workers", type=int, default=1, help="processes of ours")
     parser.add_argument("--json", type=Path)

@@ -29,7 +29,7 @@ from boxy_registry.store import Store
 BACKLOG = 1024
 THREADS = 4
 """for hashing, writing and syncing uploads"""
-_READ_BUFFER = 1 << 16
+_READ_BUFFER = 1 << 18
 """bytes of a body that wait in memory for their turn"""
 
 log = logging.getLogger("boxy_registry")
