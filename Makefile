@@ -97,6 +97,7 @@ bench: $(COMPILED) ## measure Boxy beside its peers
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.lifecycle
 	$(BIN)/python -m benchmarks.stats
+	$(BIN)/python -m benchmarks.parts
 	$(BIN)/python -m benchmarks.registry
 
 # ------------------------------------------------------------------ documentation

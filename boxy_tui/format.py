@@ -216,7 +216,8 @@ def detail_lines(box: Box, now: float, disk: int | None = None) -> list[list[Cel
         [("with    ", "dim"), (", ".join(filter(None, flags)), "text")],
     ]  # fmt: skip
     if box.weakened:
-        lines.insert(1, [("weak    ", "bad"), (plain("; ".join(box.weakened)), "bad")])
+        words = ", ".join(sentence.partition(":")[0] for sentence in box.weakened)
+        lines.insert(1, [("weak    ", "bad"), (plain(words), "bad")])
     if box.error:
         lines.insert(1, [("error   ", "bad"), (plain(box.error), "bad")])
     lines += [[("notice  ", "warn"), (plain(notice), "text")] for notice in box.notices]

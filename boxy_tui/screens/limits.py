@@ -91,7 +91,7 @@ LINES = (
     Line("io_write_iops", "  writes/s", COUNTS, "no limit; /dev/vda:100"),
     Line("hugetlb", "Huge pages", Kind(_table(parse_size, "="), _shown(format_size_exact, "=")),
          "no limit; 2MB=64m"),
-    Line("disk", "Its own layer", SIZE, "no limit; 1g, where the disk can"),
+    Line("disk", "Own layer", SIZE, "no limit; 1g, where the disk can"),
 )  # fmt: skip
 
 
