@@ -52,18 +52,20 @@ class Context:
             self._client.close()
 
     def for_each(self, refs: Iterable[str], act: Callable[[str], object]) -> int:
-        """Do `act` for every box named; print its name, report each failure; 1 if any failed."""
+        """Do `act` for every box named; print its name, unless it answers False; report each
+        failure; 1 if any failed."""
         status = 0
         for ref in refs:
             try:
-                act(ref)
+                done = act(ref)
             except BoxyError as error:
                 if error.code == "daemon-unreachable":
                     raise
                 report(error)
                 status = 1
             else:
-                say(ref)
+                if done is not False:
+                    say(ref)
         return status
 
 

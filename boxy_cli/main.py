@@ -139,11 +139,14 @@ def _run(name: str, words: Sequence[str], socket: str) -> int:
 
 
 def _unknown(name: str) -> InvalidRequest:
+    from boxy_cli import elsewhere
     from boxy_cli.suggest import nearest
     from boxy_cli.table import SYNONYMS, modules
 
     if name.startswith("-"):
         return InvalidRequest(f"boxy has no flag {name}", hint="boxy help shows what there is")
+    if instead := elsewhere.verb(name):
+        return InvalidRequest(f"Boxy has no command {name!r}", hint=instead)
     meant = SYNONYMS.get(name) or nearest(name, modules())
     hint = f"did you mean boxy {meant}?" if meant else "boxy help lists the commands"
     return InvalidRequest(f"there is no command {name!r}", hint=hint)

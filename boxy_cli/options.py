@@ -268,6 +268,10 @@ class _Reader:
             return option
         if flag in ("--help", "-h"):
             raise HelpAsked
+        from boxy_cli import elsewhere
+
+        if instead := elsewhere.flag(self._command.name, flag):
+            raise InvalidRequest(f"`boxy {self._command.name}` has no {flag}", hint=instead)
         inside = f" in {whole}" if whole not in ("", flag) else ""
         shown = [name for option in self._command.options for name in option.flags]
         raise InvalidRequest(

@@ -237,7 +237,8 @@ def images(found: Sequence[Mapping[str, Any]], now: float, *, width: int) -> str
             f"{_lower(format_age(max(0.0, now - image['created'])))} ago"
             if image.get("created") else "-",
             format_size(image["size"]) if image.get("ready") else "not unpacked",
-            escape(f"unusable: {image['problem']}" if image.get("problem")
+            escape(f"not made yet: {image['remedy']}" if image.get("remedy")
+                   else f"unusable: {image['problem']}" if image.get("problem")
                    else image.get("description") or ""),
         )
         for image in found

@@ -264,6 +264,9 @@ class Image(Model, frozen=True, kw_only=True):
     description: str = ""
     problem: str = ""
     """why it cannot be used, "" if it can"""
+    remedy: str = ""
+    """with a `problem`: what makes the image usable, where nothing is wrong with it but that it
+    has not been made yet"""
     digest: str = ""
     """what a registry calls it; "" for an image of a registry folder"""
     volumes: list[str] = []
@@ -300,6 +303,8 @@ class Box(Model, frozen=True, kw_only=True):
     started: float = 0.0
     finished: float = 0.0
     """seconds since the epoch, 0: not yet"""
+    paused: float = 0.0
+    """when it was paused last; 0 unless it is"""
     exit: ExitInfo | None = None
     error: str = ""
     """why the last start failed or why it is lost"""

@@ -27,7 +27,7 @@ from boxy_core.paths import default_paths
 from boxy_tui import driver
 from boxy_tui.deeds import PAST, Deeds
 from boxy_tui.feed import Feed
-from boxy_tui.format import plain
+from boxy_tui.format import plain, status_text
 from boxy_tui.palette import THEME
 from boxy_tui.panes.link import Target
 from boxy_tui.panes.scheduler import Scheduler
@@ -343,21 +343,35 @@ class BoxyApp(App[str], inherit_bindings=False):
 
     def ask_command(self, box: Box) -> None:
         """Ask for a command, and run it in a pane."""
-        import shlex
-
+        from boxy_tui.commandline import words
         from boxy_tui.screens.dialogs import AskScreen
 
         def entered(line: str | None) -> None:
             try:
-                words = shlex.split(line or "")
-            except ValueError:
-                self.say("The command has a quote that is not closed.", bad=True)
+                command = words(line or "")
+            except BoxyError as error:
+                self.complain(error)
                 return
-            if words:
-                title = words[0].rpartition("/")[2]
-                self._open_pane(Target(box.id, "exec", title, tuple(words)))
+            if command:
+                title = (line or "").split()[0].rpartition("/")[2]
+                self._open_pane(Target(box.id, "exec", title, tuple(command)))
 
-        self.push_screen(AskScreen(f"Run in {plain(box.name)}", "top, cat /etc/hosts …"), entered)
+        hint = "top, or as in a shell: ps | grep sh"
+        self.push_screen(AskScreen(f"Run in {plain(box.name)}", hint), entered)
+
+    def ask_dead(self, box: Box) -> None:
+        """The box does not run, so nothing can be attached to: what then?"""
+        from boxy_tui.screens.dialogs import ChoiceScreen
+
+        def chosen(answer: str | None) -> None:
+            if answer == "start":
+                self.open_main(box)
+            elif answer == "logs":
+                self.open_logs(box)
+
+        state = status_text(box, self.clock())[0]
+        choices = (("s", "start", "start it and attach"), ("l", "logs", "what it wrote"))
+        self.push_screen(ChoiceScreen(f"{plain(box.name)}: {state}", choices), chosen)
 
     def _open_pane(self, target: Target) -> None:
         screen = self.panes.get(target.box_id)

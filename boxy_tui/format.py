@@ -107,7 +107,7 @@ def status_text(box: Box, now: float) -> Cell:
     if box.status is Status.RUNNING:
         return f"up {span(now - box.started)}", colour
     if box.status is Status.PAUSED:
-        return f"paused {span(now - box.started)}", colour
+        return f"paused {span(now - (box.paused or box.started))}", colour
     if box.status is Status.EXITED and box.exit is not None:
         how = "oom" if box.exit.oom else str(box.exit.status)
         since = span(now - (box.finished or box.exit.finished or now))
@@ -154,9 +154,12 @@ def image_row(image: Image) -> list[Cell]:
     """The cells of an image, one for each of IMAGE_COLUMNS."""
     state: Cell = ("ready", "ok") if image.ready else ("not yet", "dim")
     note: Cell = (plain(image.description), "dim")
-    if image.problem:
+    if image.remedy:
+        state, note = ("not made", "warn"), (plain(image.remedy), "warn")
+    elif image.problem:
         state, note = ("broken", "bad"), (plain(image.problem), "bad")
-    sign = ("■", "bad") if image.problem else ("■", "blue") if image.ready else ("□", "dim")
+    broken = image.problem and not image.remedy
+    sign = ("■", "bad") if broken else ("■", "blue") if image.ready else ("□", "dim")
     return [
         sign,
         (plain(image.name), "name"),
@@ -222,6 +225,29 @@ def detail_lines(box: Box, now: float, disk: int | None = None) -> list[list[Cel
         lines.insert(1, [("error   ", "bad"), (plain(box.error), "bad")])
     lines += [[("notice  ", "warn"), (plain(notice), "text")] for notice in box.notices]
     return lines
+
+
+def image_lines(image: Image) -> list[list[Cell]]:
+    """What is said about the selected image beside the table."""
+    sign, name, figure, state, _, _, _ = image_row(image)
+    ports = ", ".join(map(plain, image.ports))
+    facts: list[tuple[str, str]] = [
+        ("what", plain(image.description)),
+        ("command", command([*image.entrypoint, *image.cmd]) or "none of its own"),
+        ("folder", plain(image.workdir) if image.workdir not in ("", "/") else ""),
+        ("user", plain(image.user)),
+        ("ports", ports),
+        ("layers", str(len(image.layers)) if image.layers else ""),
+        ("from", plain(image.source)),
+    ]
+    lines: list[list[Cell]] = [[sign, (" ", ""), (name[0], "bright"), ("  ", ""), state,
+                                (f"  {figure[0]}" if image.size else "", "faint")]]  # fmt: skip
+    if image.problem:
+        tone = "warn" if image.remedy else "bad"
+        lines.append([("problem ", tone), (plain(image.problem), tone)])
+    if image.remedy:
+        lines.append([("so      ", "dim"), (plain(image.remedy), "text")])
+    return lines + [[(f"{what:<8}", "dim"), (text, "text")] for what, text in facts if text]
 
 
 # ---------------------------------------------------------------------- layout

@@ -360,7 +360,9 @@ class Lives:
                 if not await _within(record.exited, ENDING_WITHIN):
                     raise
             require_running(record, "pause")  # it may have ended under our hands
-            return self._shelf.change(record, "box.paused", status=Status.PAUSED)
+            return self._shelf.change(
+                record, "box.paused", status=Status.PAUSED, paused=time.time()
+            )
 
     async def unpause(self, record: Record) -> Box:
         """Let a paused box go on.  Raises Conflict if it is not paused."""
@@ -368,7 +370,7 @@ class Lives:
             require_paused(record)
             await self._thaw(record)
             require_paused(record)
-            return self._shelf.change(record, "box.unpaused", status=Status.RUNNING)
+            return self._shelf.change(record, "box.unpaused", status=Status.RUNNING, paused=0.0)
 
     # ------------------------------------------------------------------ clients
 

@@ -136,12 +136,15 @@ def remove(context: Context, args: Args) -> int:
     """Remove boxes."""
     query = {"force": args["force"] or None, "volumes": args["volumes"] or None}
 
-    def one(ref: str) -> None:
+    def one(ref: str) -> bool:
         try:
             context.client.request("DELETE", box_path(ref), query=query, timeout=None)
         except BoxyError as error:
             if not (args["force"] and error.code == "not-found"):
                 raise
+            note(error.message)  # with -f that is no failure: it is as it should be
+            return False
+        return True
 
     return context.for_each(args["box"], one)
 

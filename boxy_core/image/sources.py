@@ -129,7 +129,7 @@ def _made(how: str) -> Made:
         return Made("host", key, lambda: host.items(facts), host.mounts(facts))
     program = busybox.find()
     if not program:
-        raise ImageError("this machine has no static busybox", hint=busybox.HINT)
+        raise ImageError("this machine has no static busybox", hint=busybox.HINT, unmade=True)
     now = stamp(os.stat(program))
     return Made("busybox", [program, *now], lambda: busybox.items(program), [])
 
@@ -191,4 +191,6 @@ def _missing(folder: Folder, origin: RootFs) -> ImageError:
         hint = f"make it, as root: cd {place} && {origin.how}"
     else:
         hint = f"put an archive ({', '.join(SUFFIXES[:4])}, ...) or a folder `rootfs` in {place}"
-    return ImageError(f"the image {folder.name!r} has no root file system yet", hint=hint)
+    return ImageError(
+        f"the image {folder.name!r} has no root file system yet", hint=hint, unmade=True
+    )

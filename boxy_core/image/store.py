@@ -141,16 +141,19 @@ class ImageStore:
 
     def _describe(self, folder: Folder) -> Image:
         """The image of a folder, whatever its state."""
+        remedy = ""
         if not folder.problem:
             try:
                 return self._image(folder, find(folder, self._downloads))
             except BoxyError as error:
+                remedy = error.hint if error.details.get("unmade") else ""
                 folder = msgspec.structs.replace(folder, problem=error.message, hint=error.hint)
         return Image(
             name=folder.name,
             id="",
             source=folder.path.encode("utf-8", "backslashreplace").decode(),
             problem=folder.problem,
+            remedy=remedy,
             description=folder.config.description,
         )
 

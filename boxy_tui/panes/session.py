@@ -42,6 +42,7 @@ PREFIX_KEYS: dict[str, tuple[str, str, str]] = {
     "right_square_bracket": ("]", "paste", "Paste what was copied last"),
     "y": ("y", "take", "Take what the program offers for your clipboard (OSC 52)"),
     "R": ("R", "record", "Record the pane as an asciicast file; again: end the recording"),
+    "question_mark": ("?", "help", "All keys"),
     PREFIX: ("ctrl+]", "send", "Send ctrl+] itself to the program"),
 }
 """Key after the prefix: how it is written, its word, its sentence.  Digits choose a pane."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from boxy_tui.folding import fold
 from boxy_tui.format import Cell
 from boxy_tui.widgets.keybar import KeyBar
 from boxy_tui.widgets.lines import Lines
@@ -28,6 +29,29 @@ class Words(Lines):
     def line_cells(self, y: int) -> Sequence[Cell]:
         """One of the lines."""
         return self.rows[y] if y < len(self.rows) else []
+
+
+class FoldedWords(Lines):
+    """Lines of cells whose last cell is broken between words where the line is too long."""
+
+    def __init__(self, rows: Sequence[Sequence[Cell]]) -> None:
+        super().__init__()
+        self._rows = rows
+        self._folded: list[list[Cell]] = []
+        self.styles.height = max(1, len(rows))
+
+    def on_resize(self) -> None:
+        """Fold anew."""
+        self._folded = []
+        for row in self._rows:
+            indent = sum(len(text) for text, _ in row[:-1])
+            self._folded += fold(row, self.size.width, indent)
+        self.styles.height = max(1, len(self._folded))
+        self.repaint()
+
+    def line_cells(self, y: int) -> Sequence[Cell]:
+        """One of the folded lines."""
+        return self._folded[y] if y < len(self._folded) else []
 
 
 class ConfirmScreen(ModalScreen[bool]):
@@ -63,6 +87,39 @@ class ConfirmScreen(ModalScreen[bool]):
     def action_answer(self, answer: bool) -> None:
         """Yes or no."""
         self.dismiss(answer)
+
+
+class ChoiceScreen(ModalScreen[str]):
+    """Asks which of a few things is meant; "" when none is.
+
+    `choices` are (key, answer, words).
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,n", "leave", "leave")]
+
+    def __init__(self, question: str, choices: Sequence[tuple[str, str, str]]) -> None:
+        super().__init__()
+        self._question = question
+        self._choices = choices
+
+    def compose(self) -> ComposeResult:
+        """The question, a line for each choice."""
+        rows: list[list[Cell]] = [[(self._question, "bright")], []]
+        rows += [[(f" {key} ", "badge"), (f" {words}", "text")] for key, _, words in self._choices]
+        rows += [[], [(" esc ", "badge"), (" leave", "text")]]
+        with Vertical(id="dialog"):
+            yield Words(rows)
+
+    def on_key(self, event: events.Key) -> None:
+        """One of the choices' keys."""
+        for key, answer, _ in self._choices:
+            if event.key == key:
+                event.stop()
+                self.dismiss(answer)
+
+    def action_leave(self) -> None:
+        """None of them."""
+        self.dismiss("")
 
 
 class AskScreen(ModalScreen[str]):
@@ -106,7 +163,7 @@ class HelpScreen(ModalScreen[None]):
     def compose(self) -> ComposeResult:
         """A window that scrolls."""
         with VerticalScroll(id="help"):
-            yield Words(self._rows)
+            yield FoldedWords(self._rows)
         yield KeyBar()
 
     def on_mount(self) -> None:

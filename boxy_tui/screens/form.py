@@ -16,6 +16,8 @@ from textual.widgets import Checkbox, Input, Label
 from boxy_core.errors import BoxyError, InvalidRequest
 from boxy_core.portwords import ports
 from boxy_core.units import parse_cpus, parse_size
+from boxy_tui.commandline import words
+from boxy_tui.folding import fold
 from boxy_tui.format import Cell, plain
 from boxy_tui.widgets.keybar import KeyBar
 from boxy_tui.widgets.lines import Lines
@@ -58,7 +60,7 @@ def read_form(values: Mapping[str, str], switches: Mapping[str, bool]) -> Wish:
         "stdin": switches["tty"] or switches["attach"],
         "auto_remove": switches["rm"],
     }
-    if command := _words("command", values["command"]):
+    if command := words(values["command"]):
         spec["command"] = command
     if name := values["name"].strip():
         spec["name"] = name
@@ -100,7 +102,7 @@ def _environment(text: str) -> dict[str, str]:
 class Message(Lines):
     """What is wrong, or what is being done."""
 
-    DEFAULT_CSS: ClassVar[str] = "Message { height: 2; }"
+    DEFAULT_CSS: ClassVar[str] = "Message { height: 2; max-height: 6; }"
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,11 +110,13 @@ class Message(Lines):
 
     def say(self, text: str, hint: str = "", tone: str = "bad") -> None:
         """Show a sentence and a hint."""
-        self.rows = [[(plain(text), tone)], [(plain(hint), "dim")]]
+        width = self.size.width or 60
+        self.rows = [*fold([(plain(text), tone)], width), *fold([(plain(hint), "dim")], width)]
+        self.styles.height = max(2, len(self.rows))
         self.repaint()
 
     def line_cells(self, y: int) -> Sequence[Cell]:
-        """One of the two lines."""
+        """One of the lines."""
         return self.rows[y] if y < len(self.rows) else []
 
 

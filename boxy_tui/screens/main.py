@@ -213,6 +213,8 @@ class MainScreen(Screen[None]):
         self.boxes.show(state.visible(self.needle, self.sort))
         names = [i.name for i in state.images if matches(image_text(i), self.needle)]
         self.images.show(names)
+        if self.images.display:
+            self._show_image()
         self.query_one(Banner).say(self._trouble())
         self._draw_tabs()
         self.query_one(Header).repaint()
@@ -324,6 +326,16 @@ class MainScreen(Screen[None]):
         self.query_one(KeyBar).renew()
         self.boxy.wants_history(message.key)
 
+    @on(Table.Moved, "#images")
+    def _image_selected(self) -> None:
+        self._show_image()
+
+    def _show_image(self) -> None:
+        """What is told beside the table: of the image, where images are listed."""
+        image = self._image(self.images.current) if self.images.display else None
+        self.query_one(Detail).show_image(image)
+        self.query_one(KeyBar).renew()
+
     @on(Table.Chosen)
     def _double_click(self) -> None:
         if self.boxes.display:
@@ -338,6 +350,7 @@ class MainScreen(Screen[None]):
         to_images = self.boxes.display
         self.boxes.display, self.images.display = not to_images, to_images
         (self.images if to_images else self.boxes).focus()
+        self._show_image()
         self._draw_tabs()
 
     def action_filter(self) -> None:
@@ -391,7 +404,7 @@ class MainScreen(Screen[None]):
             if box.status in ALIVE:
                 self.boxy.open_main(box)
             else:
-                self.boxy.say(f"{box.name} is not running.", "Enter starts it and attaches.")
+                self.boxy.ask_dead(box)
 
     def action_shell(self) -> None:
         """A shell beside what runs."""

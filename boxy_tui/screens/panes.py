@@ -264,6 +264,8 @@ class PanesScreen(Screen[None], inherit_bindings=False):
             await self.close_pane(pane)
         elif name == "again":
             self._again(pane)
+        elif name == "help":
+            self.boxy.action_help()
 
     def _go(self, at: int) -> None:
         if 0 <= at < len(self.panes):

@@ -9,9 +9,10 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.widget import Widget
 
-from boxy_core.models import ALIVE, Box
+from boxy_core.models import ALIVE, Box, Image
 from boxy_tui import palette
-from boxy_tui.format import Cell, ceiling, detail_lines, percent, size
+from boxy_tui.folding import fold
+from boxy_tui.format import Cell, ceiling, detail_lines, image_lines, percent, size
 from boxy_tui.format_network import network_lines
 from boxy_tui.state import State, series
 from boxy_tui.widgets.graph import Graph
@@ -27,7 +28,15 @@ class Facts(Lines):
 
     def __init__(self) -> None:
         super().__init__()
-        self.facts: list[list[Cell]] = []
+        self.facts: Sequence[Sequence[Cell]] = []
+
+    def say(self, lines: Sequence[Sequence[Cell]]) -> None:
+        """Show these lines, each behind the word that it begins with."""
+        width = max(20, self.size.width - 1)
+        self.facts = lines if not self.size.width else [
+            part for line in lines for part in fold(line, width, 8)
+        ]  # fmt: skip
+        self.repaint()
 
     def line_cells(self, y: int) -> Sequence[Cell]:
         """One fact a line."""
@@ -39,6 +48,7 @@ class Detail(Widget):
 
     DEFAULT_CSS: ClassVar[str] = """
     Detail { height: 1fr; layout: vertical; }
+    Detail.-image #graphs { display: none; }
     Detail #graphs { layout: grid; grid-gutter: 0 2; padding: 0 1; height: 1fr; }
     """
 
@@ -47,6 +57,7 @@ class Detail(Widget):
         self._state = state
         self._clock = clock
         self.box_id = ""
+        self._image: Image | None = None
 
     def compose(self) -> ComposeResult:
         """Facts above, curves below."""
@@ -67,16 +78,23 @@ class Detail(Widget):
         self.box_id = box_id
         self.tick()
 
+    def show_image(self, image: Image | None) -> None:
+        """Show an image instead, which has no curves; None: the box again."""
+        self._image = image
+        self.set_class(image is not None, "-image")
+        self.tick()
+
     def tick(self) -> None:
         """Draw what the state says now."""
         box = self._state.boxes.get(self.box_id)
         facts = self.query_one(Facts)
+        if self._image is not None:
+            facts.say(image_lines(self._image))
+            return
         samples = self._state.samples.get(self.box_id)
         disk = samples[-1].disk if samples else box.disk if box else None
-        facts.facts = []
-        if box:
-            facts.facts = [*detail_lines(box, self._clock(), disk), *network_lines(box)]
-        facts.repaint()
+        lines = [*detail_lines(box, self._clock(), disk), *network_lines(box)] if box else []
+        facts.say(lines)
         self._curves(box)
 
     def _curves(self, box: Box | None) -> None:

@@ -137,6 +137,34 @@ async def test_tab_shows_the_images_and_unpacks_one(ui: Console, daemon: FakeDae
     assert ui.app.main.boxes.has_focus
 
 
+async def test_beside_the_images_stands_the_image_and_no_box(ui: Console) -> None:
+    await ui.press("tab")
+    await ui.shows("from    ")
+    assert not ui.app.main.query_one("#graphs").display
+    await ui.press("tab")
+    assert ui.app.main.query_one("#graphs").display
+
+
+async def test_attaching_to_what_has_ended_asks_what_is_meant(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    name = next(b.name for b in daemon.boxes.values() if b.status is Status.EXITED)
+    ui.app.main.boxes.go_to(make_box(name).id)
+    await ui.press("a")
+    await ui.shows("start it and attach", "what it wrote")
+    await ui.press("s")
+    await ui.in_pane()
+    assert daemon.boxes[make_box(name).id].status is Status.RUNNING
+
+
+async def test_a_line_with_a_pipe_is_run_by_a_shell(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.press("n")
+    await ui.type("ps | wc -l")
+    await ui.press("enter")
+    await ui.in_pane()
+    assert daemon.bodies[-1]["command"] == ["/bin/sh", "-c", "ps | wc -l"]
+
+
 async def test_the_form_makes_a_box_and_attaches(ui: Console, daemon: FakeDaemon) -> None:
     await ui.press("n")
     assert isinstance(ui.app.screen, FormScreen)

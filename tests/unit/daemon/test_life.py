@@ -603,3 +603,10 @@ async def test_an_exec_is_told_from_its_start_to_its_end(world: World) -> None:
     started, exited = world.events()[-2:]
     assert (started.type, started.data["command"]) == ("box.exec_started", ["ls"])
     assert (exited.type, exited.data["exit_status"]) == ("box.exec_exited", 2)
+
+
+async def test_a_pause_is_remembered_as_long_as_it_lasts(world: World) -> None:
+    record = await world.running()
+    box = await world.house.lives.pause(record)
+    assert box.paused >= box.started
+    assert (await world.house.lives.unpause(record)).paused == 0.0

@@ -131,3 +131,17 @@ def test_a_line_is_cut_at_its_width() -> None:
     strip = to_strip([("abc", ""), ("defgh", "dim")], 5)
     assert strip.text == "abcd…"
     assert strip.cell_length == 5
+
+
+def test_an_image_that_has_only_not_been_made_is_not_broken() -> None:
+    image = Image(name="debian", id="", source="/r", problem="no root yet", remedy="make it")
+    row = show.image_row(image)
+    assert (row[3], row[5]) == (("not made", "warn"), ("make it", "warn"))
+    text = "\n".join("".join(cell for cell, _ in line) for line in show.image_lines(image))
+    assert "no root yet" in text
+    assert "make it" in text
+
+
+def test_a_paused_box_tells_since_when_it_is_paused() -> None:
+    box = replace(make_box("web"), status=Status.PAUSED, started=100.0, paused=900.0)
+    assert show.status_text(box, 960.0)[0] == "paused 60s"
