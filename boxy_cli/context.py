@@ -32,9 +32,9 @@ class Context:
     def paths(self) -> Paths:
         """Where the daemon is."""
         if self._paths is None:
-            from boxy_core.paths import default_paths
+            from boxy_core.paths import client_paths
 
-            self._paths = default_paths()
+            self._paths = client_paths()
         return self._paths
 
     @property

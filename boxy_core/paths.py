@@ -106,6 +106,25 @@ def shipped_registry() -> str:
     return os.path.abspath(here + "/../../../share/boxy/registry")
 
 
+SYSTEM_SOCKET = "/run/boxy/boxyd.sock"
+
+
+def client_paths(
+    *, socket: str | None = None, run: str | None = None, env: Mapping[str, str] | None = None
+) -> Paths:
+    """`default_paths` for who asks a daemon.
+
+    Where nothing names one and the user has none of his own, root's is meant, if it is there:
+    the group `boxy` may use it, and others are told so.
+    """
+    env = os.environ if env is None else env
+    paths = default_paths(socket=socket, run=run, env=env)
+    named = socket or run or env.get("BOXY_SOCKET") or env.get("BOXY_RUN")
+    if named or os.path.exists(paths.socket) or not os.path.exists(SYSTEM_SOCKET):
+        return paths
+    return default_paths(socket=SYSTEM_SOCKET, env=env)
+
+
 def default_paths(
     *,
     root: str | None = None,

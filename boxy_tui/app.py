@@ -23,7 +23,7 @@ from textual.screen import Screen
 from boxy_core.client.aio import Client
 from boxy_core.errors import BoxyError
 from boxy_core.models import ALIVE, Box, Image
-from boxy_core.paths import default_paths
+from boxy_core.paths import client_paths
 from boxy_tui import driver
 from boxy_tui.deeds import PAST, Deeds
 from boxy_tui.feed import Feed
@@ -464,7 +464,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """`boxy-tui`; the exit status."""
     arguments = parse(argv)
-    paths = default_paths(socket=arguments.socket, run=arguments.run)
+    paths = client_paths(socket=arguments.socket, run=arguments.run)
     if arguments.screenshot:
         from boxy_tui.screenshot import take
 

@@ -18,7 +18,7 @@ from boxy_core.errors import Denied
 from boxyd.hijack import Peer
 
 _SO_PEERGROUPS = 59
-_MOST_GROUPS = 65536  # NGROUPS_MAX, credentials(7)
+_MOST_GROUPS = 256  # as many as fit into the 1024 bytes that socket.getsockopt() has room for
 
 
 class Admission:
@@ -60,6 +60,6 @@ def _groups(transport: asyncio.BaseTransport | None) -> tuple[int, ...]:
         return ()
     try:
         raw = sock.getsockopt(socket.SOL_SOCKET, _SO_PEERGROUPS, 4 * _MOST_GROUPS)
-    except OSError:
+    except OSError:  # not a Unix socket, or somebody in more groups than we can ask for
         return ()
     return struct.unpack(f"{len(raw) // 4}I", raw)

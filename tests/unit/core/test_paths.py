@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from boxy_core.paths import Paths, default_paths, shipped_registry
+from boxy_core import paths as paths_module
+from boxy_core.paths import Paths, client_paths, default_paths, shipped_registry
 
 IDENTITY = "0123456789abcdef" * 4
 
@@ -57,3 +58,20 @@ def test_without_root_the_folders_are_the_user_s(monkeypatch: pytest.MonkeyPatch
     assert paths.run == "/run/user/1000/boxy"
     moved = default_paths(env={"XDG_DATA_HOME": "/d", "XDG_RUNTIME_DIR": "/x"})
     assert (moved.root, moved.run) == ("/d/boxy", "/x/boxy")
+
+
+def test_a_user_without_a_daemon_of_his_own_means_roots(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    system = tmp_path / "system.sock"
+    monkeypatch.setattr(paths_module, "SYSTEM_SOCKET", str(system))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    env = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
+    own = f"{tmp_path}/run/boxy/boxyd.sock"
+    assert client_paths(env=env).socket == own
+    system.touch()
+    assert client_paths(env=env).socket == str(system)
+    assert client_paths(env={**env, "BOXY_RUN": "/r"}).socket == "/r/boxyd.sock"
+    Path(own).parent.mkdir(parents=True)
+    Path(own).touch()
+    assert client_paths(env=env).socket == own
