@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,9 +17,6 @@ from boxyd.admission import Admission
 from boxyd.hijack import Peer
 
 GROUP, NOBODY = 43_210, 65_534
-CONNECT = (
-    "import socket, sys; s = socket.socket(1); s.connect('\\0' + sys.argv[1]); sys.stdin.read()"
-)
 
 
 class Transport:
@@ -41,16 +36,30 @@ def connection(groups: list[int]) -> Iterator[Any]:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("\0" + name)
         listener.listen()
-        peer = subprocess.Popen(
-            [sys.executable, "-S", "-c", CONNECT, name], stdin=subprocess.PIPE, cwd="/",
-            user=NOBODY, group=NOBODY, extra_groups=groups,
-        )  # fmt: skip
+        ours, theirs = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            _connect_as_nobody(groups, "\0" + name, ours, theirs)
         try:
             sock, _ = listener.accept()
             with sock:
                 yield Transport(sock)
         finally:
-            peer.communicate()
+            os.close(ours)
+            os.close(theirs)
+            os.waitpid(pid, 0)
+
+
+def _connect_as_nobody(groups: list[int], address: str, ours: int, theirs: int) -> None:
+    """In a child: connect, and stay until the other side is done."""
+    os.close(theirs)
+    os.setgroups(groups)
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(address)
+        os.read(ours, 1)
+    os._exit(0)
 
 
 @pytest.fixture
