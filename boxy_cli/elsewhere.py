@@ -9,13 +9,9 @@ from __future__ import annotations
 VERBS = {
     "build": "make a folder with an image.json and a root archive: docs/how-to/own-images.md",
     "buildx": "make a folder with an image.json and a root archive: docs/how-to/own-images.md",
-    "commit": "make an image folder of its files: boxy exec NAME tar -C / -cf - . > root.tar",
     "compose": "write the boxes down as a shell script of boxy run -d lines",
     "container": "leave the word out: boxy ps, boxy rm, boxy logs",
     "context": "another daemon is named by BOXY_SOCKET or boxy --socket PATH",
-    "cp": "boxy exec and a pipe do it: boxy exec NAME tar -C / -cf - etc | tar -xf -",
-    "diff": "what a box wrote lies in its folder's upper/: boxy inspect NAME shows where",
-    "export": "boxy exec NAME tar -C / -cf - . > NAME.tar",
     "history": "an image has no history here: boxy inspect IMAGE shows what it is made of",
     "image": "leave the word out: boxy images, boxy inspect IMAGE",
     "import": "put the archive and an image.json into a folder: docs/how-to/own-images.md",
@@ -30,7 +26,6 @@ VERBS = {
     "stack": "Boxy runs on one machine",
     "swarm": "Boxy runs on one machine",
     "system": "boxy info, and: boxy rm $(boxy ps -aq --filter status=exited)",
-    "volume": "a folder of the host is shown with -v SOURCE:TARGET",
 }
 """Commands of other systems that Boxy has not: what to do instead."""
 
@@ -41,11 +36,9 @@ RUN = {
     "--link": "boxes have no links",
     "--log-driver": "logs are files of the box, rotated; boxy logs reads them",
     "--log-opt": "logs are files of the box, rotated; boxy logs reads them",
-    "--mount": "a folder of the host is shown with -v SOURCE:TARGET[:ro]",
     "--platform": "boxes run this machine's own programs only",
     "--restart": "a systemd unit with boxy run (without -d) keeps a box up",
     "--runtime": "Boxy has one runtime, its own",
-    "--volumes-from": "name the same folders again with -v",
 }
 """Flags of other systems' `run` and `create`."""
 
@@ -60,7 +53,6 @@ FLAGS = {
         "-l": "boxy ps -a shows the newest first",
         "-n": "boxy ps -a shows the newest first: ... | head",
     },
-    "rm": {"-v": "what is the box's own goes with it; folders that -v shows stay"},
     "stats": {"--format": "boxy stats --json, and jq"},
     "images": {
         "--format": "boxy images --json, and jq",
