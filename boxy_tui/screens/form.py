@@ -16,7 +16,7 @@ from textual.widgets import Checkbox, Input, Label
 from boxy_core.errors import BoxyError, InvalidRequest
 from boxy_core.portwords import ports
 from boxy_core.units import parse_cpus, parse_size
-from boxy_tui.commandline import words
+from boxy_tui import commandline
 from boxy_tui.folding import fold
 from boxy_tui.format import Cell, plain
 from boxy_tui.widgets.keybar import KeyBar
@@ -60,7 +60,7 @@ def read_form(values: Mapping[str, str], switches: Mapping[str, bool]) -> Wish:
         "stdin": switches["tty"] or switches["attach"],
         "auto_remove": switches["rm"],
     }
-    if command := words(values["command"]):
+    if command := commandline.words(values["command"]):
         spec["command"] = command
     if name := values["name"].strip():
         spec["name"] = name
@@ -75,8 +75,8 @@ def read_form(values: Mapping[str, str], switches: Mapping[str, bool]) -> Wish:
         spec["env"] = env
     if network := values.get("network", "").strip():
         spec["network"] = network
-    if words := values.get("ports", "").split():
-        spec["ports"] = [port for word in words for port in ports(word, "Ports")]
+    if given := values.get("ports", "").split():
+        spec["ports"] = [port for word in given for port in ports(word, "Ports")]
     return Wish(spec, switches["attach"])
 
 

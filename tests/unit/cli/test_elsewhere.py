@@ -9,11 +9,6 @@ from boxy_cli.main import main
 from boxy_core.errors import InvalidRequest
 
 
-def test_a_command_that_is_there_is_asked_first() -> None:
-    for name in table.modules():
-        assert table.find(name)  # and so `main` never comes to ask `elsewhere` about it
-
-
 def test_a_command_of_others_is_answered_with_what_to_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
