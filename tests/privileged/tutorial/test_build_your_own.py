@@ -34,6 +34,7 @@ def root_file_system() -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("page", "root"), CASES, ids=[f"{page.stem}-{root}" for page, root in CASES]
 )
+@pytest.mark.timeout(180)
 def test_every_command_of_a_page_answers_as_the_page_says(
     page: Path, root: str, workspace: Workspace, root_file_system: Path
 ) -> None:

@@ -93,6 +93,7 @@ def put(tar: tarfile.TarFile, member: tarfile.TarInfo, layer: str) -> None:
         if member.islnk():
             os.link(inside(layer, member.linkname), target, follow_symlinks=False)
             return
+        member.name = os.path.relpath(target, layer)  # what was checked, not what was asked for
         tar.extract(member, layer, numeric_owner=True)
 
 
