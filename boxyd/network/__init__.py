@@ -2,6 +2,7 @@
 
     networks.py     the deep module: networks made and removed, boxes connected, ports opened
     bridge.py       what the kernel needs for it: bridge, veth pair, addresses, routes
+    portbook.py     what is published               readings.py  what a box reads of it
     rules.py        networks and ports -> nftables rules (pure)     firewall.py  puts them in force
     addresses.py    which subnet, which address (pure)              ports.py     host ports, held
     dnswire.py      questions and answers (pure)                    dns.py       the responders

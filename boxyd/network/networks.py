@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import NamedTuple
 
@@ -35,16 +35,17 @@ from boxy_core.models_network import (
     NetworkBox,
     NetworkSpec,
     Port,
-    Published,
 )
 from boxy_core.paths import Paths
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.events import Events
-from boxyd.network import ability, addresses, bridge, files, ports, wishes
+from boxyd.network import ability, addresses, bridge, ports, wishes
 from boxyd.network.attachment import Attachment
 from boxyd.network.bridge import Plug
 from boxyd.network.fabric import Fabric, in_use, unsupported
 from boxyd.network.live import Live, names_of
+from boxyd.network.portbook import PortBook, held_name, meant, shown, without
+from boxyd.network.readings import Readings
 from boxyd.network.registry import DEFAULT, SHARED, Registry
 from boxyd.network.store import NetworkStore
 from boxyd.ports import Link, Setting, Starting
@@ -78,6 +79,8 @@ class Networks:
         self.fabric = Fabric(
             paths, self.instance, lambda: self.registry, self._dns_of, self._restored
         )
+        self.book = PortBook(shelf, self.fabric, defaults.address)
+        self._readings = Readings(self.fabric)
         self._problem = problem
         self._probing: asyncio.Task[str] | None = None
         self._links = 0
@@ -184,7 +187,7 @@ class Networks:
                 hint="make one that has: boxy network create --ipv6 NAME",
             )
         spec = wishes.with_network(spec, live.network.name)
-        for address in {self._address(port) for port in spec.ports}:
+        for address in {self.book.address(port) for port in spec.ports}:
             if ":" in address and not live.network.subnet6:
                 raise InvalidRequest(
                     f"ports cannot be published on {address}: network {live.network.name} has "
@@ -211,9 +214,6 @@ class Networks:
                 self._tell("network.created", live.network)
         return self.registry.find(name)
 
-    def _address(self, port: Port) -> str:
-        return port.address or self.defaults.address
-
     # ------------------------------------------------------------------ a start
 
     async def prepare(self, record: Record) -> Attachment:
@@ -226,7 +226,7 @@ class Networks:
         if box.spec.network.startswith(SHARED):
             return self._joining(box)
         if not box.networks:
-            return Attachment(self._setting(box, [], []))
+            return Attachment(self._readings.setting(box, [], []))
         await self._require()
         with contextlib.ExitStack() as undo:
             lives, endpoints = [], []
@@ -236,14 +236,16 @@ class Networks:
                 undo.callback(self._give_back, live, box.id)
                 lives.append(live)
                 endpoints.append(made)
-            published, held = self._hold(record, endpoints)
+            published, held = self.book.open(
+                record, wishes.wanted_ports(box.spec, record.image), endpoints
+            )
             for sock in held.values():
                 undo.callback(sock.close)
             if published:
                 self.fabric.ports[box.id] = published
             undo.callback(self._unpublish, box.id)
             attachment = Attachment(
-                self._setting(box, lives, endpoints),
+                self._readings.setting(box, lives, endpoints),
                 partial(self._connect_all, box, lives, endpoints),
                 endpoints=endpoints,
                 ports=published,
@@ -332,46 +334,9 @@ class Networks:
         if box.spec.network.startswith(SHARED):
             return Setting(joins=self._paths.box(box.spec.network.removeprefix(SHARED)))
         found = [self.registry.get(endpoint.network) for endpoint in box.networks]
-        return self._setting(box, [live for live in found if live is not None], box.networks)
-
-    def _setting(self, box: Box, lives: list[Live], endpoints: Iterable[Endpoint]) -> Setting:
-        spec = box.spec
-        names = tuple(endpoint.network for endpoint in endpoints)
-        if spec.network == "host":
-            return self._host_setting(spec)
-        return Setting(self._resolv(spec, lives), self._hosts(box, lives, endpoints), names)
-
-    def _host_setting(self, spec: BoxSpec) -> Setting:
-        own = self.fabric.resolvers.refresh()
-        resolv = hosts = ""
-        if spec.dns or spec.dns_search or spec.dns_options:
-            resolv = files.resolv_conf(
-                spec.dns or own.servers, spec.dns_search or own.search, spec.dns_options
-            )
-        if spec.add_hosts:
-            hosts = files.hosts({}, _extra(spec, ports.LOOPBACK), "")
-        return Setting(resolv, hosts)
-
-    def _resolv(self, spec: BoxSpec, lives: list[Live]) -> str:
-        own = self.fabric.resolvers.refresh()
-        servers = [live.network.gateway for live in lives if live.responder is not None]
-        if not servers:
-            reached = [s for s in own.servers if not s.startswith("127.") and s != "::1"]
-            servers = spec.dns or (reached if lives else [])
-        search = spec.dns_search or (own.search if lives else [])
-        return files.resolv_conf(servers[:3], [] if search == ["."] else search, spec.dns_options)
-
-    def _hosts(self, box: Box, lives: list[Live], endpoints: Iterable[Endpoint]) -> str:
-        from boxyd.plan import hostname
-
-        name = hostname(box)
-        own: dict[str, list[str]] = {}
-        for endpoint in endpoints:
-            for text in filter(None, (endpoint.address, endpoint.address6)):
-                own[text.partition("/")[0]] = [name, *(n for n in (box.name,) if n != name)]
-        gateway = lives[0].network.gateway if lives else ports.LOOPBACK
-        others = files.block(self.fabric.others(box.id)) if lives else ""
-        return files.hosts(own or {"127.0.1.1": [name]}, _extra(box.spec, gateway), others)
+        return self._readings.setting(
+            box, [live for live in found if live is not None], box.networks
+        )
 
     def _dns_of(self, box_id: str) -> list[str]:
         """The resolvers that were asked for with a box."""
@@ -383,46 +348,6 @@ class Networks:
             return []
 
     # ------------------------------------------------------------------ ports
-
-    def _hold(
-        self, record: Record, endpoints: list[Endpoint]
-    ) -> tuple[list[Published], dict[str, socket.socket]]:
-        return self._open(record, wishes.wanted_ports(record.box.spec, record.image), endpoints)
-
-    def _open(
-        self, record: Record, wanted: Iterable[Port], endpoints: list[Endpoint]
-    ) -> tuple[list[Published], dict[str, socket.socket]]:
-        """Take ports of the host: as they will be published, and the sockets that hold them."""
-        published: list[Published] = []
-        held: dict[str, socket.socket] = {}
-        with contextlib.ExitStack() as undo:
-            for port in wanted:
-                address = self._address(port)
-                to = _target(endpoints, ":" in address)
-                others = [*self._all_published(), *((record.box.name, one) for one in published)]
-                sock = ports.hold(port, address, others)
-                undo.callback(sock.close)
-                one = Published(
-                    box=port.box, host=sock.getsockname()[1], address=address,
-                    protocol=port.protocol, to=to,
-                )  # fmt: skip
-                published.append(one)
-                held[held_name(one)] = sock
-            undo.pop_all()
-        return published, held
-
-    def _all_published(self) -> list[tuple[str, Published]]:
-        return [
-            (self._name_of(box_id), port)
-            for box_id, found in self.fabric.ports.items()
-            for port in found
-        ]
-
-    def _name_of(self, box_id: str) -> str:
-        try:
-            return self._shelf.find(box_id).box.name
-        except NotFound:
-            return box_id[:12]
 
     async def publish(self, record: Record, add: list[Port], remove: list[Port]) -> Box:
         """Open and close ports of a box, now if it lives, and for its next starts.
@@ -437,14 +362,14 @@ class Networks:
                     f"box {box.name} is on no network (--network {box.spec.network})",
                     hint=f"connect it first: boxy network connect {DEFAULT} {box.name}",
                 )
-            kept = _without(box, remove, self.defaults.address)
+            kept = without(box, remove, self.defaults.address)
             wanted = [*kept, *add]
             ports.check(wanted)
             live = record.alive and record.link is not None
             now, gone = list(box.ports), []
             if live:
-                gone = [one for one in now if any(_meant(one, ref) for ref in remove)]
-                opened, held = self._open(record, add, box.networks)
+                gone = [one for one in now if any(meant(one, ref) for ref in remove)]
+                opened, held = self.book.open(record, add, box.networks)
                 try:
                     now = [one for one in now if one not in gone] + opened
                     before = self.fabric.ports.get(box.id, [])
@@ -696,79 +621,4 @@ def _network_box(record: Record, endpoint: Endpoint) -> NetworkBox:
         mac_address=endpoint.mac_address if record.alive else "",
         names=list(names_of(box, endpoint)),
         running=record.alive,
-    )
-
-
-def _target(endpoints: list[Endpoint], six: bool) -> str:
-    """The address of the box that ports of that family lead to.  Raises InvalidRequest."""
-    for endpoint in endpoints:
-        text = endpoint.address6 if six else endpoint.address
-        if text and (endpoint.gateway or endpoint.gateway6):
-            return text.partition("/")[0]
-    for endpoint in endpoints:  # internal networks: reachable from the host at least
-        if text := endpoint.address6 if six else endpoint.address:
-            return text.partition("/")[0]
-    raise InvalidRequest(
-        f"the box has no address of IPv{6 if six else 4} that a port could lead to",
-        hint="make a network that has: boxy network create --ipv6 NAME",
-    )
-
-
-def _extra(spec: BoxSpec, gateway: str) -> list[tuple[str, str]]:
-    return [
-        (name, gateway if address == wishes.GATEWAY_WORD else address)
-        for name, address in spec.add_hosts.items()
-    ]
-
-
-def held_name(port: Published) -> str:
-    """How a shim knows the socket that holds a port."""
-    return f"{port.protocol}/{port.address}/{port.host}"
-
-
-def shown(port: Published) -> str:
-    """As people read it: 127.0.0.1:8080->80/tcp."""
-    address = f"[{port.address}]" if ":" in port.address else port.address
-    return f"{address}:{port.host}->{port.box}/{port.protocol}"
-
-
-def _meant(port: Published, ref: Port) -> bool:
-    """Whether `ref` (host port, perhaps with address and box's port) means this port."""
-    return (
-        port.protocol == ref.protocol
-        and ref.host in (0, port.host)
-        and ref.box in (0, port.box)
-        and ref.address in ("", port.address)
-    )
-
-
-def _without(box: Box, remove: list[Port], default: str) -> list[Port]:
-    """The ports asked for, less those to remove.  Raises NotFound, InvalidRequest."""
-    kept = list(box.spec.ports)
-    for ref in remove:
-        if not ref.host and not ref.box:
-            raise InvalidRequest("which port is to be closed?", hint="as in --publish-rm 8080")
-        open_now = [one for one in box.ports if _meant(one, ref)]
-        same = [port for port in kept if _asked(port, ref, default)]
-        same += [
-            port for port in kept
-            if port not in same and not port.host
-            and any((o.box, o.protocol) == (port.box, port.protocol) for o in open_now)
-        ]  # fmt: skip
-        if not same and not open_now:
-            known = ", ".join(shown(one) for one in box.ports) or "none"
-            raise NotFound(
-                f"box {box.name} has no published port {ref.host or ref.box}/{ref.protocol}",
-                hint=f"it has: {known}",
-            )
-        kept = [port for port in kept if port not in same]
-    return kept
-
-
-def _asked(port: Port, ref: Port, default: str) -> bool:
-    return (
-        port.protocol == ref.protocol
-        and ref.host in (0, port.host)
-        and ref.box in (0, port.box)
-        and ref.address in ("", port.address or default)
     )
