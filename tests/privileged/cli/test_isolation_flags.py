@@ -186,7 +186,7 @@ def test_set_uid_programs_work_only_where_that_was_asked_for(daemon: Daemon) -> 
         assert found == [*secret, "405", f"NoNewPrivs:\t{0 if flags else 1}", "Seccomp:\t2"]
 
 
-def test_explain_tells_each_of_these_wishes(daemon: Daemon) -> None:
+def test_a_dry_run_tells_each_of_these_wishes(daemon: Daemon) -> None:
     text = daemon.run(
         "run", "--dry-run", "--tmpfs", "/t:size=1m", "--shm-size", "8m", "--ulimit", "nofile=5:6",
         "--sysctl", "net.ipv4.ip_forward=1", "--device", "/dev/null:/dev/x", "--pid", "host",

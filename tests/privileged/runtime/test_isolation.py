@@ -282,7 +282,7 @@ async def test_refused_system_calls(rig: Rig, tmp_path: Path) -> None:
     """Asked by a small Python program on the machine's own /usr, which the box sees."""
     tmp_path.chmod(0o755)
     (tmp_path / "probe.py").write_text(PROBE.read_text())
-    binds = [Mount(source=name, target=name, read_only=True)
+    binds = [Mount(source=os.path.realpath(name), target=name, read_only=True)
              for name in ("/usr", "/lib", "/lib64") if os.path.isdir(name)]  # fmt: skip
     layer = tmp_path / "empty"
     for name in ("proc", "sys", "dev", "etc", "tmp"):
