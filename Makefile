@@ -98,6 +98,8 @@ bench: $(COMPILED) ## measure Boxy beside its peers
 	$(BIN)/python -m benchmarks.lifecycle
 	$(BIN)/python -m benchmarks.stats
 	$(BIN)/python -m benchmarks.parts
+	$(BIN)/python -m benchmarks.terminal
+	$(BIN)/python -m benchmarks.panes
 	$(BIN)/python -m benchmarks.registry
 
 # ------------------------------------------------------------------ documentation
