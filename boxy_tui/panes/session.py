@@ -57,9 +57,17 @@ SCROLL_KEYS: dict[str, tuple[str, str, str]] = {
     "slash": ("/", "search", "Search backwards, by a regular expression or plain text"),
     "n": ("n", "older", "The match before"),
     "N": ("N", "newer", "The match after"),
+    "v": ("v", "select", "A caret to select with: arrow keys move it, v marks, y copies"),
     "q": ("q", "leave", "Back to the program; also esc and enter"),
 }
 """Keys of the scroll mode: how each is written, its word, its sentence."""
+
+CARET_KEYS = {
+    "up": (-1, 0), "k": (-1, 0), "down": (1, 0), "j": (1, 0), "left": (0, -1), "h": (0, -1),
+    "right": (0, 1), "l": (0, 1), "home": (0, -9999), "0": (0, -9999), "end": (0, 9999),
+    "dollar_sign": (0, 9999), "pageup": (0, 0), "pagedown": (0, 0),
+}  # fmt: skip
+"""Lines and columns that the caret moves."""
 
 
 class Life(StrEnum):
@@ -379,7 +387,9 @@ class SessionPane(TerminalPane):
             "up": -1, "k": -1, "ctrl+u": -page // 2, "pageup": -page, "ctrl+b": -page,
             "down": 1, "j": 1, "ctrl+d": page // 2, "pagedown": page, "ctrl+f": page,
         }  # fmt: skip
-        if event.key in steps:
+        if event.key in ("v", "y") or (self.view.caret and event.key in CARET_KEYS):
+            self._select_key(event.key, page)
+        elif event.key in steps:
             self.view.hold()
             self.scroll_view(steps[event.key])
             self.view.hold()
@@ -400,6 +410,21 @@ class SessionPane(TerminalPane):
             self._set_mode(Mode.PREFIX)
             return
         self.view_changed()
+
+    def _select_key(self, key: str, page: int) -> None:
+        """Selecting by the keyboard: the caret comes with v, the next v begins, y copies."""
+        view, height = self.view, self.size.height
+        if key == "v" and view.caret is not None:
+            view.select(view.caret)
+            view.extend(view.caret)
+        elif key == "y":
+            if text := view.selected():
+                self.app.copy_to_clipboard(text)
+                self.notify(f"{len(text)} characters copied", timeout=2)
+        else:
+            lines, columns = CARET_KEYS.get(key, (0, 0))
+            pages = {"pageup": -page, "pagedown": page}
+            view.move_caret(pages.get(key, lines), columns, height)
 
     def _search_key(self, event: events.Key) -> None:
         if event.key == "enter":

@@ -23,6 +23,8 @@ class View:
         self.at = -1
         self.anchor: Point | None = None
         self.head: Point | None = None
+        self.caret: Point | None = None
+        """where the keyboard selects; None when it does not"""
 
     @property
     def live(self) -> bool:
@@ -52,7 +54,7 @@ class View:
         """Show the screen again, and forget search and selection."""
         self._set_top(None)
         self.matches, self.at, self.needle = [], -1, ""
-        self.anchor = self.head = None
+        self.anchor = self.head = self.caret = None
 
     def _set_top(self, top: int | None) -> None:
         self.top = top
@@ -117,12 +119,25 @@ class View:
         if self.anchor is not None:
             self.head = point
 
+    def move_caret(self, lines: int, columns: int, height: int) -> None:
+        """Move the caret, which begins on the last line shown, and look where it is."""
+        term = self.emulator
+        self.hold()
+        at = self.caret or Point(self.first_shown() + height - 1, 0)
+        line = max(term.first_line, min(term.end_line - 1, at.line + lines))
+        column = max(0, min(term.columns - 1, at.column + columns))
+        self.caret = Point(line, column)
+        if not self.first_shown() <= line < self.first_shown() + height:
+            top = line if line < self.first_shown() else line - height + 1
+            self._set_top(max(term.first_line, min(term.base_line, top)))
+        self.extend(self.caret)
+
     def selected(self) -> str:
         """The selected text, and the selection is over."""
         text = ""
         if self.anchor is not None and self.head is not None:
             text = self.emulator.selection(self.anchor, self.head)
-        self.anchor = self.head = None
+        self.anchor = self.head = self.caret = None
         self._set_top(self.top)
         return text
 

@@ -237,7 +237,7 @@ class PanesScreen(Screen[None], inherit_bindings=False):
             at = f"{view.at + 1}/{len(view.matches)}" if view.matches else "none"
             cells.append((f" {plain(view.needle)} {at} ", "warn"))
         cells += [(" ↑ ↓ pgup pgdn", "key"), (" move ", "text")]
-        for name in ("g", "G", "slash", "n", "N", "q"):
+        for name in ("g", "G", "slash", "n", "N", "v", "q"):
             key, word, _ = SCROLL_KEYS[name]
             cells += [(key, "key"), (f" {word} ", "text")]
         return cells

@@ -292,6 +292,9 @@ class TerminalPane(Widget, can_focus=True):
             strip = _over(strip, start, end, style("match-on" if present else "match"))
         if (chosen := self.view.selection_on(line)) is not None:
             strip = _over(strip, *chosen, SELECTED)
+        caret = self.view.caret
+        if caret is not None and caret.line == line:
+            strip = _over(strip, caret.column, caret.column + 1, style("match-on"))
         if self.view.live and self._cursor is not None and self._cursor[1] == row:
             strip = self._with_cursor(strip, self._cursor[0])
         if term.columns < width:

@@ -312,3 +312,17 @@ async def test_what_is_typed_while_it_connects_is_not_lost(ui: Console, daemon: 
     await ui.until(lambda: isinstance(ui.app.screen, PanesScreen) and ui.app.screen.current)
     await ui.type("early")
     await ui.until(lambda: daemon.sessions and bytes(daemon.sessions[-1].typed) == b"early")
+
+
+async def test_the_keyboard_selects_and_copies_from_the_scrollback(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    session = await attached(ui, daemon)
+    session.say(b"".join(b"line %d of it\r\n" % number for number in range(60)))
+    await ui.shows("line 59")
+    await ui.press(PREFIX, "left_square_bracket", "g", "v")
+    await ui.press("pageup", "pageup", "home", "v", "down", "right", "right", "right", "right", "y")
+    assert ui.app.clipboard == "line 0 of it\nline"
+    assert ui.pane.view.caret is None
+    await ui.press("q")
+    await ui.shows("line 59")
