@@ -131,6 +131,8 @@ def _values(kind: str, choices: tuple[str, ...], command: Command, context: Cont
         found += _boxes(context, _USABLE.get(command.name))
     if "image" in kind:
         found += _images(context)
+    if "volume" in kind:
+        found += _volumes(context)
     if "network" in kind:
         found += _WORDS if command.passthrough else ()
         found += _networks(context)
@@ -150,6 +152,14 @@ def _images(context: Context) -> list[tuple[str, str]]:
         (image["name"], escape(image.get("description") or ""))
         for image in _ask(context, "/images", {})
         if image["name"].isprintable()
+    ]
+
+
+def _volumes(context: Context) -> list[tuple[str, str]]:
+    return [
+        (volume["name"], escape(", ".join(volume.get("boxes") or ())))
+        for volume in _ask(context, "/volumes", {})
+        if not volume.get("anonymous")
     ]
 
 

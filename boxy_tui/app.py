@@ -70,7 +70,7 @@ class BoxyApp(App[str], inherit_bindings=False):
         super().__init__()
         self.clock = clock
         self.host = host
-        self._zone = zone
+        self.zone = zone
         self.state = State()
         self.client = Client(socket)
         self.feed = Feed(self.client, self.state, self._changed)
@@ -96,7 +96,7 @@ class BoxyApp(App[str], inherit_bindings=False):
 
     def local_time(self, seconds: float) -> str:
         """Hours, minutes, seconds where the user is."""
-        return time.strftime("%H:%M:%S", self._zone(seconds))
+        return time.strftime("%H:%M:%S", self.zone(seconds))
 
     # ---------------------------------------------------------------- redraw
 
@@ -279,6 +279,24 @@ class BoxyApp(App[str], inherit_bindings=False):
         from boxy_tui.screens.glass import GlassScreen
 
         self.push_screen(GlassScreen(self, box.id, box.name, what))
+
+    def open_files(self, box: Box) -> None:
+        """Walk in the box's files."""
+        from boxy_tui.screens.files import FilesScreen
+
+        self.push_screen(FilesScreen(self, box.id, box.name))
+
+    def open_changes(self, box: Box) -> None:
+        """Show what the box changed against its image."""
+        from boxy_tui.screens.files import ChangesScreen
+
+        self.push_screen(ChangesScreen(self, box.id, box.name))
+
+    def action_volumes(self) -> None:
+        """Folders that outlive boxes: their sizes, and who has them."""
+        from boxy_tui.screens.files import VolumesScreen
+
+        self.push_screen(VolumesScreen(self))
 
     def open_image(self, image: Image) -> None:
         """Show all that is known of the image."""

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from boxy_core.models import ALIVE, Box, Event, Image, Status
+from boxy_core.models import ALIVE, Box, Event, Image, Mount, Status
 from boxy_core.text import escape
 from boxy_tui.state import Rates
 
@@ -51,6 +51,9 @@ IMAGE_COLUMNS = (
     Column("DESCRIPTION", 16, flex=3, rank=2),
     Column("SOURCE", 20, flex=2, rank=3),
 )
+
+ANONYMOUS = 64
+"""characters of the name of a volume that was made without one"""
 
 GLYPHS: dict[Status, tuple[str, str]] = {
     Status.CREATED: ("○", "dim"),
@@ -182,6 +185,16 @@ def event_line(event: Event, clock: str) -> list[Cell]:
     return [(f" {clock} ", "faint"), (f"{what or subject:<13}", colour), (name, "text")]
 
 
+def mount_text(mount: Mount) -> str:
+    """A mount as `-v` would say it."""
+    source = mount.source
+    if mount.type == "volume" and len(source) == ANONYMOUS:
+        source = source[:12]
+    if mount.type in ("tmpfs", "image"):
+        source = f"{mount.type}:{source}" if source else mount.type
+    return plain(f"{source}:{mount.target}{':ro' if mount.read_only else ''}")
+
+
 def bounds(box: Box) -> str:
     """The limits that the box was given, in few words."""
     limits = box.spec.limits
@@ -218,6 +231,8 @@ def detail_lines(box: Box, now: float, disk: int | None = None) -> list[list[Cel
         [("limits  ", "dim"), (bounds(box), "text")],
         [("with    ", "dim"), (", ".join(filter(None, flags)), "text")],
     ]  # fmt: skip
+    if box.spec.mounts:
+        lines.append([("mounts  ", "dim"), (", ".join(map(mount_text, box.spec.mounts)), "text")])
     if box.weakened:
         words = ", ".join(sentence.partition(":")[0] for sentence in box.weakened)
         lines.insert(1, [("weak    ", "bad"), (plain(words), "bad")])

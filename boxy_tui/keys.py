@@ -46,6 +46,7 @@ def _of(cls: type, owner: type | None = None) -> Iterator[Key]:
 
 def sections() -> list[tuple[str, list[Key]]]:
     """All keys, in the order in which one meets them."""
+    from boxy_tui.screens.files import FilesScreen, FileTable, VolumesScreen, VolumeTable
     from boxy_tui.screens.reading import LogsScreen, ReadingScreen
     from boxy_tui.screens.registry import RegistryScreen, RegistryTable
     from boxy_tui.screens.replay import ReplayScreen
@@ -62,6 +63,8 @@ def sections() -> list[tuple[str, list[Key]]]:
         ("In a pane: all keys go to the program, except", prefix),
         ("Scroll mode of a pane", scroll),
         ("Replay of a recording", list(_of(ReplayScreen))),
+        ("A box's files", [*_of(FileTable, FilesScreen), *_of(FilesScreen)]),
+        ("Volumes", [*_of(VolumeTable, VolumesScreen), *_of(VolumesScreen)]),
         ("Looking into a registry", [*_of(RegistryTable, RegistryScreen), *_of(RegistryScreen)]),
         ("Log and inspect", [*_of(ReadingScreen), *_of(LogsScreen), *_of(TextView)]),
     ]

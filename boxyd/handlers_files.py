@@ -53,34 +53,35 @@ def _path(query: Query) -> str:
 async def look(request: web.Request) -> web.Response:
     """What is at a path."""
     query = Query(request, "path", "follow")
-    path, follow = _path(query), query.flag("follow")
     files = request.app[HOUSE].files
     with found(request) as record:
+        path, follow = _path(query), query.flag("follow")
         return answer(await files.ask(record, job="look", path=path, follow=follow))
 
 
 async def listing(request: web.Request) -> web.Response:
     """What is in a folder."""
-    path = _path(Query(request, "path"))
+    query = Query(request, "path")
     with found(request) as record:
+        path = _path(query)
         return answer(await request.app[HOUSE].files.ask(record, job="list", path=path))
 
 
 async def read(request: web.Request) -> web.Response:
     """A piece of a file."""
     query = Query(request, "path", "offset")
-    path, offset = _path(query), query.integer("offset", 0, 0, _MAX_OFFSET)
     files = request.app[HOUSE].files
     with found(request) as record:
+        path, offset = _path(query), query.integer("offset", 0, 0, _MAX_OFFSET)
         return answer(await files.ask(record, job="read", path=path, offset=offset))
 
 
 async def take_out(request: web.Request) -> web.StreamResponse:
     """A file or folder as a tar archive."""
     query = Query(request, "path", "follow")
-    path, follow = _path(query), query.flag("follow")
     files = request.app[HOUSE].files
     with found(request) as record:
+        path, follow = _path(query), query.flag("follow")
         async with files.inside(record, job="pack", path=path, follow=follow) as job:
             return await _sent(request, job)
 
@@ -97,9 +98,9 @@ async def _sent(request: web.Request, job: Job) -> web.StreamResponse:
 async def put_in(request: web.Request) -> web.Response:
     """Extract the archive that is the body below a folder."""
     query = Query(request, "path", "owners")
-    path, owners = _path(query), query.flag("owners")
     files = request.app[HOUSE].files
     with found(request) as record:
+        path, owners = _path(query), query.flag("owners")
         async with files.inside(record, job="extract", path=path, owners=owners) as job:
             feeding = asyncio.create_task(_fed(request, job))
             try:
@@ -171,8 +172,8 @@ async def remove_snapshot(request: web.Request) -> web.Response:
 async def commit(request: web.Request) -> web.Response:
     """An image of the box."""
     Query(request)
-    wanted = await body(request, Commit)
     with found(request) as record:
+        wanted = await body(request, Commit)
         return answer(await request.app[HOUSE].keeper.commit(record, wanted), 201)
 
 

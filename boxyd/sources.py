@@ -31,7 +31,8 @@ class _Walk:
         """names and descriptors from the root to here"""
         self._root = os.open("/", _HERE | os.O_DIRECTORY)
         self._depth_of_box = 0
-        """how long the trail was when it came into a folder that a box can write; 0: not"""
+        """how long the trail was when it came into a folder that a box can write; 0: not.  (A box
+        that can write in / itself needs no symlinks to reach what it likes.)"""
 
     def run(self) -> str:
         try:

@@ -54,6 +54,8 @@ NEEDS_BOX = (
         "limits",
         "web",
         "ports",
+        "files",
+        "changes",
     }
 )
 
@@ -69,6 +71,8 @@ class BoxTable(Table):
         Binding("i", "screen.inspect", "inspect"),
         Binding("x", "screen.explain", "explain"),
         Binding("t", "screen.trace", "trace"),
+        Binding("f", "screen.files", "files"),
+        Binding("c", "screen.changes", "diff"),
         Binding("enter", "screen.open", "open"),
         Binding("s", "screen.stop", "stop"),
         Binding("S", "screen.start", "start"),
@@ -164,6 +168,7 @@ class MainScreen(Screen[None]):
         Binding("n", "run_box", "new"),
         Binding("tab", "switch", "boxes/images", priority=True),
         Binding("N", "networks", "networks"),
+        Binding("v", "app.volumes", "volumes"),
         Binding("slash", "filter", "filter"),
         Binding("colon", "app.command_palette", "commands"),
         Binding("question_mark", "app.help", "help"),
@@ -435,6 +440,16 @@ class MainScreen(Screen[None]):
         """What was done for the box, and how long it took."""
         if (box := self._need()) is not None:
             self.boxy.open_glass(box, "trace")
+
+    def action_files(self) -> None:
+        """Look into the box's files, read them, copy them out."""
+        if (box := self._need()) is not None:
+            self.boxy.open_files(box)
+
+    def action_changes(self) -> None:
+        """What the box changed against its image."""
+        if (box := self._need()) is not None:
+            self.boxy.open_changes(box)
 
     def action_limits(self) -> None:
         """Change what the box may use, at once."""

@@ -18,6 +18,8 @@ from boxy_core.errors import Internal, from_wire
 
 PIECE = 1 << 18
 _LINE = 64 << 20
+"""bytes of a line that tells of a whole tree; the answers of `_LONG` are read whole anyway"""
+_LONG = ("changes", "list", "read")
 _COMPLAINTS = 1 << 16
 _PACKAGES = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _BOOTSTRAP = (
@@ -94,7 +96,7 @@ async def started(job: dict[str, Any], fds: Sequence[int] = ()) -> AsyncIterator
         cwd="/",
         pass_fds=tuple(fds),
         start_new_session=True,
-        limit=_LINE,
+        limit=_LINE if job["job"] in _LONG else PIECE,
     )  # fmt: skip
     running = Job(process)
     try:

@@ -150,7 +150,8 @@ def copy(upper: str, target: str, stand_still: Callable[[], None] | None) -> dic
     os.mkdir(target, 0o700)
     source, into = os.open(upper, _FOLDER), os.open(target, _FOLDER)
     try:
-        done = copytree.copy_tree(source, into)
+        moving = began if stand_still is not None else None
+        done = copytree.copy_tree(source, into, moving_since=moving)
         first = time.time()
         if stand_still is not None:
             stand_still()

@@ -14,15 +14,16 @@ import fcntl
 import os
 import stat
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FICLONE = 0x4004_9409
 _PIECE = 8 << 20
+SETTLED = 60.0
+"""seconds after which the kernel has written a changed page out, and a further write to it through
+a mapping shows in the file's times again (dirty_expire_centisecs in proc_sys_vm(5) is 30 s)"""
+CLOCK = 0.5
+"""seconds that the clock of inodes may lag behind"""
 _LINKS = 256
 """hard-linked files whose first copy is remembered at a time"""
 _FORGOTTEN = frozenset(
@@ -41,25 +42,23 @@ class Copied:
         """every file's blocks are shared with the original (true of none, too)"""
 
 
-def copy_tree(
-    source: int, target: int, *, tick: Callable[[], None] = lambda: None, dress: bool = True
-) -> Copied:
+def copy_tree(source: int, target: int, *, moving_since: float | None = None) -> Copied:
     """Copy what is in the folder `source` into the empty folder `target`, both open.
 
-    `dress`: the target folder itself becomes like the source.  `tick` is called now and then
-    and may raise to end it.  Raises OSError with the name that it was at.
+    `moving_since`: the tree is in use, and `catch_up` will be asked for what changed since that
+    time.  Raises OSError with the name that it was at.
     """
-    return _Copy(tick).run(source, target, dress)
+    return _Copy(moving_since).run(source, target)
 
 
 class _Copy:
-    def __init__(self, tick: Callable[[], None]) -> None:
-        self._tick = tick
+    def __init__(self, moving_since: float | None = None) -> None:
+        self._young = (moving_since - SETTLED) * 1e9 if moving_since is not None else None
         self._links: dict[tuple[int, int], int] = {}
         self._clones = True
         self.done = Copied()
 
-    def run(self, source: int, target: int, dress: bool) -> Copied:
+    def run(self, source: int, target: int) -> Copied:
         levels: list[tuple[int, int, list[str]]] = []
         try:
             levels.append((os.dup(source), os.dup(target), self._files(source, target)))
@@ -68,8 +67,7 @@ class _Copy:
                 if folders:
                     levels.append(self._enter(here, there, folders.pop()))
                     continue
-                if len(levels) > 1 or dress:
-                    _dress(here, there)
+                _dress(here, there)
                 levels.pop()
                 os.close(here)
                 os.close(there)
@@ -100,7 +98,6 @@ class _Copy:
         """Copy all that is no folder; the names of the folders."""
         folders = []
         for name in os.listdir(here):
-            self._tick()
             try:
                 found = os.stat(name, dir_fd=here, follow_symlinks=False)
                 if stat.S_ISDIR(found.st_mode):
@@ -139,6 +136,9 @@ class _Copy:
         try:
             if not stat.S_ISREG(os.fstat(source).st_mode):
                 return  # exchanged since we looked
+            if self._young is not None and found.st_ctime_ns >= self._young:
+                # From here on a write through a mapping shows in the file's times again.
+                os.fdatasync(source)
             target = os.open(name, _NEW, 0o600, dir_fd=there)
             try:
                 self._content(source, target)
@@ -163,15 +163,14 @@ class _Copy:
         size = os.fstat(source).st_size
         if size:
             self.done.shared = False
-            copy_data(source, target, size, self._tick)
+            copy_data(source, target, size)
 
 
-def copy_data(source: int, target: int, size: int, tick: Callable[[], None]) -> None:
+def copy_data(source: int, target: int, size: int) -> None:
     """Copy a file's bytes; its holes stay holes (lseek(2), SEEK_DATA)."""
     for start, end in extents(source, size):
         at = start
         while at < end:
-            tick()
             count = _copy_range(source, target, min(_PIECE, end - at), at)
             if not count:
                 break  # it became shorter meanwhile
@@ -229,35 +228,28 @@ def _copy_attribute(key: str, source: int, target: int) -> None:
             raise
 
 
-SETTLED = 60.0
-"""seconds after which the kernel has written a changed page out, and a further write to it through
-a mapping shows in the file's times again (dirty_expire_centisecs in proc_sys_vm(5) is 30)"""
-
-
 def catch_up(source: int, target: int, began: float) -> None:
     """Copy anew what changed since a first pass that began at `began`, and remove what is gone.
 
-    Nobody writes to `source` meanwhile.  A file counts as changed if the times of its inode say
-    so, or if it is so young that a mapping could have changed it unseen.
+    Nobody writes to `source` meanwhile.  A file counts as changed if its inode's change time says
+    so; the first pass saw to it that no write through a mapping stays unseen.
     """
-    _CatchUp(began - SETTLED).run(source, target)
+    _CatchUp(began - CLOCK).run(source, target)
 
 
 class _CatchUp(_Copy):
     def __init__(self, since: float) -> None:
-        super().__init__(lambda: None)
+        super().__init__()
         self._since = since * 1e9
-
-    def run(self, source: int, target: int, dress: bool = True) -> Copied:
-        return super().run(source, target, dress)
 
     def _enter(self, here: int, there: int, name: str) -> tuple[int, int, list[str]]:
         inner = os.open(name, _FOLDER, dir_fd=here)
         try:
             try:
                 made = os.open(name, _FOLDER, dir_fd=there)
-            except OSError:
-                _remove(there, name)
+            except OSError as error:
+                if error.errno != errno.ENOENT:  # in the first pass it was no folder
+                    _remove(there, name)
                 os.mkdir(name, 0o700, dir_fd=there)
                 made = os.open(name, _FOLDER, dir_fd=there)
         except BaseException:

@@ -108,7 +108,7 @@ async def test_every_request_on_an_unknown_box_is_not_found_with_a_next_step(
     for route in routes():
         if "/boxes/{ref}" not in route.path:
             continue
-        path = route.path.removeprefix("/boxy/v1").format(ref="nobody")
+        path = route.path.removeprefix("/boxy/v1").format(ref="nobody", name="x")
         body: object = {"command": ["x"]} if path.endswith("exec") else None
         body = {"pids": 1} if path.endswith("update") else body
         body = {"add": []} if path.endswith("ports") else body

@@ -35,6 +35,7 @@ from boxy_core.models import (
     decode,
     to_builtins,
 )
+from tests.tui import fake_files as files
 
 NOW = 1_790_000_000.0
 MIB = 1 << 20
@@ -265,7 +266,9 @@ class FakeDaemon:
                     return
                 if await self._stream(reader, writer, method, path, query):
                     return
-                if path.startswith("/registries"):
+                if files.about(path):
+                    _answer(writer, 200, files.told(method, path, query))
+                elif path.startswith("/registries"):
                     _answer(writer, 200, self._registry(method, path))
                 else:
                     _answer(writer, 200, self._plain(method, path, query, raw))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
+import time
 from pathlib import Path
 
 from boxyd.runtime import copytree
@@ -64,3 +66,40 @@ def test_a_deep_tree_is_copied(tmp_path: Path) -> None:
     while (at_path / "deep").is_dir() and depth < 150:
         at_path, depth = at_path / "deep", depth + 1
     assert depth == 150
+
+
+def test_what_changed_after_the_first_pass_is_caught_up_with(tmp_path: Path) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    (source / "sub").mkdir(parents=True)
+    for name in ("same", "grows", "goes", "turns", "sub/mapped"):
+        (source / name).write_text(name)
+    (source / "sub" / "folder").mkdir()
+    with (source / "sub" / "mapped").open("r+b") as file:
+        mapped = mmap.mmap(file.fileno(), 0)
+    target.mkdir()
+    began = time.time()
+    here, there = (os.open(path, os.O_RDONLY) for path in (source, target))
+    copytree.copy_tree(here, there, moving_since=began)
+    untouched = (target / "same").stat().st_ino
+    os.utime(source / "sub", ns=(7, 7))
+    time.sleep(0.01)
+    mapped[:4] = b"MAPP"
+    (source / "grows").write_text("grown")
+    (source / "goes").unlink()
+    (source / "turns").unlink()
+    (source / "turns").mkdir()
+    (source / "sub" / "folder").rmdir()
+    (source / "sub" / "folder").write_text("a file now")
+    (source / "new").mkdir()
+    (source / "new" / "file").write_text("new")
+    copytree.catch_up(here, there, began + copytree.CLOCK)
+    os.close(here)
+    os.close(there)
+    mapped.close()
+    told = {str(p.relative_to(target)): p.read_text() for p in target.rglob("*") if p.is_file()}
+    assert told == {
+        "same": "same", "grows": "grown", "sub/mapped": "MAPPmapped", "sub/folder": "a file now",
+        "new/file": "new",
+    }  # fmt: skip
+    assert (target / "turns").is_dir()
+    assert (target / "same").stat().st_ino == untouched
