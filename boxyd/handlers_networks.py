@@ -99,7 +99,7 @@ async def connect(request: web.Request) -> web.Response:
         network=ref, aliases=asked.aliases, ip=asked.ip, ip6=asked.ip6, mac=asked.mac
     )  # fmt: skip
     with about(record.box.id):
-        return answer(await house.networks.connect(record, ref, wish))
+        return answer(await house.networks.changes.connect(record, ref, wish))
 
 
 async def disconnect(request: web.Request) -> web.Response:
@@ -109,7 +109,7 @@ async def disconnect(request: web.Request) -> web.Response:
     house = request.app[HOUSE]
     record = house.shelf.find(asked.box)
     with about(record.box.id):
-        return answer(await house.networks.disconnect(record, request.match_info["ref"]))
+        return answer(await house.networks.changes.disconnect(record, request.match_info["ref"]))
 
 
 async def change_ports(request: web.Request) -> web.Response:
@@ -119,4 +119,4 @@ async def change_ports(request: web.Request) -> web.Response:
     house = request.app[HOUSE]
     record = house.shelf.find(request.match_info["ref"])
     with about(record.box.id):
-        return answer(await house.networks.publish(record, asked.add, asked.remove))
+        return answer(await house.networks.changes.publish(record, asked.add, asked.remove))

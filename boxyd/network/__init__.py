@@ -1,6 +1,8 @@
 """How boxes reach each other, the host and the world.
 
-    networks.py     the deep module: networks made and removed, boxes connected, ports opened
+    networks.py     the deep module: networks made and removed, boxes started on them
+    changes.py      boxes connected, disconnected, ports opened, while they live
+    places.py       a box's place on one network: taken, plugged in, given back
     bridge.py       what the kernel needs for it: bridge, veth pair, addresses, routes
     portbook.py     what is published               readings.py  what a box reads of it
     rules.py        networks and ports -> nftables rules (pure)     firewall.py  puts them in force

@@ -152,3 +152,8 @@ def names_of(box: Box, endpoint: Endpoint) -> tuple[str, ...]:
     """What a network knows a box by: its name, its aliases, its short id."""
     names = [box.name, *endpoint.aliases, box.id[:SHORT_ID]]
     return tuple(dict.fromkeys(name.lower() for name in names))
+
+
+def is_on(box: Box, network: str) -> bool:
+    """Whether the box is on the network of this name."""
+    return any(endpoint.network == network for endpoint in box.networks)

@@ -1,7 +1,7 @@
 """The networks of one daemon, and the boxes on them: the face of this package.
 
-Boxes come and go by `prepare`, `started`, `ended`; people change what they have by `connect`,
-`disconnect` and `publish`, also while they live.
+Boxes come and go by `starting`, `started`, `ended`; what people change of those that are there
+is in `changes`.
 
 Constraint: of what is on the host, `Fabric` alone makes and removes; of a box, `Shelf.change`
 alone writes; this module decides.
@@ -26,7 +26,6 @@ from boxy_core.errors import (
     InvalidRequest,
     NotFound,
     StartFailed,
-    Unsupported,
 )
 from boxy_core.models import Box, BoxSpec
 from boxy_core.models_network import (
@@ -34,17 +33,17 @@ from boxy_core.models_network import (
     Network,
     NetworkBox,
     NetworkSpec,
-    Port,
 )
 from boxy_core.paths import Paths
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.events import Events
 from boxyd.network import ability, addresses, bridge, ports, wishes
 from boxyd.network.attachment import Attachment
-from boxyd.network.bridge import Plug
+from boxyd.network.changes import Changes
 from boxyd.network.fabric import Fabric, in_use, unsupported
-from boxyd.network.live import Live, names_of
-from boxyd.network.portbook import PortBook, held_name, meant, shown, without
+from boxyd.network.live import Live, is_on, names_of
+from boxyd.network.places import Places
+from boxyd.network.portbook import PortBook
 from boxyd.network.readings import Readings
 from boxyd.network.registry import DEFAULT, SHARED, Registry
 from boxyd.network.store import NetworkStore
@@ -80,10 +79,13 @@ class Networks:
             paths, self.instance, lambda: self.registry, self._dns_of, self._restored
         )
         self.book = PortBook(shelf, self.fabric, defaults.address)
+        self._places = Places(self.registry, self.fabric, partial(self._tell, "network.created"))
+        self.changes = Changes(
+            shelf, self.registry, self.fabric, self._places, self.book, self._require
+        )
         self._readings = Readings(self.fabric)
         self._problem = problem
         self._probing: asyncio.Task[str] | None = None
-        self._links = 0
 
     async def problem(self) -> str:
         """Why there can be no bridge networks here; "" if there can."""
@@ -128,7 +130,7 @@ class Networks:
         """Remove a network that no box is on.  Raises NotFound, Conflict."""
         live = self.registry.find(ref)
         name = live.network.name
-        users = [r.box.name for r in self._shelf if _on(r.box, name)]
+        users = [r.box.name for r in self._shelf if is_on(r.box, name)]
         if users or live.holders:
             raise in_use(live.network, users or ["a box that is being started"])
         await self.fabric.down_now(live)
@@ -180,7 +182,7 @@ class Networks:
                 notices.append("its ports are the host's own: publishing them has no effect")
             return spec, [], notices
         await self._require()
-        live = await self._network(spec.network)
+        live = await self._places.find(spec.network)
         if spec.ip6 and not live.network.subnet6:
             raise InvalidRequest(
                 f"network {live.network.name} has no IPv6",
@@ -206,14 +208,6 @@ class Networks:
             raise unsupported(problem)
         return "none", [f"it has no network: {problem}"]
 
-    async def _network(self, name: str) -> Live:
-        """The network; the default one is made when it is first needed."""
-        if name == DEFAULT and self.registry.get(DEFAULT) is None:
-            with contextlib.suppress(Conflict):  # somebody else made it meanwhile
-                live = await self.registry.add(NetworkSpec(name=DEFAULT), self.fabric.worker)
-                self._tell("network.created", live.network)
-        return self.registry.find(name)
-
     # ------------------------------------------------------------------ a start
 
     async def prepare(self, record: Record) -> Attachment:
@@ -231,9 +225,9 @@ class Networks:
         with contextlib.ExitStack() as undo:
             lives, endpoints = [], []
             for number, endpoint in enumerate(box.networks):
-                live = await self._ready(endpoint.network)
-                made = self._take(box, live, endpoint, number)
-                undo.callback(self._give_back, live, box.id)
+                live = await self._places.ready(endpoint.network)
+                made = self._places.take(box, live, endpoint, number)
+                undo.callback(self._places.give_back, live, box.id)
                 lives.append(live)
                 endpoints.append(made)
             published, held = self.book.open(
@@ -255,41 +249,6 @@ class Networks:
             attachment.undo = undo.pop_all()
         return attachment
 
-    async def _ready(self, name: str) -> Live:
-        """The network, up.  One whose subnet the host has come to use is given another."""
-        live = await self._network(name)
-        try:
-            await self.fabric.bring_up(live)
-        except Conflict as error:
-            if not live.network.chosen or live.holders:
-                raise
-            log.warning("%s; another subnet is chosen", error)
-            await self.registry.move(live, self.fabric.worker)
-            await self.fabric.bring_up(live)
-        return live
-
-    def _take(self, box: Box, live: Live, endpoint: Endpoint, number: int) -> Endpoint:
-        """The connection with its addresses, and the names of both its ends."""
-        taken = live.take(box.id, endpoint)
-        mac = addresses.parse_mac(endpoint.mac) if endpoint.mac else addresses.mac_for(taken[0])
-        network, self._links = live.network, self._links + 1
-        texts = [f"{a}/{pool.subnet.prefixlen}" for a, pool in zip(taken, live.pools, strict=True)]
-        return msgspec.structs.replace(
-            endpoint,
-            address=texts[0],
-            address6=texts[1] if len(texts) > 1 else "",
-            gateway="" if network.internal else network.gateway,
-            gateway6="" if network.internal else network.gateway6,
-            mac_address=addresses.show_mac(mac),
-            interface=f"{bridge.INNER_PREFIX}{number}",
-            host_interface=bridge.link_name(self.instance, int(box.id[:7], 16) + self._links),
-        )
-
-    def _give_back(self, live: Live, box_id: str) -> None:
-        live.leave(box_id)
-        self.fabric.left(live)
-        self.fabric.names_changed(live)
-
     def _unpublish(self, box_id: str) -> None:
         if self.fabric.ports.pop(box_id, None):
             self.fabric.spawn(self.fabric.refresh())
@@ -301,12 +260,7 @@ class Networks:
         if box.id in self.fabric.ports:
             await self.fabric.refresh()
         for number, (live, endpoint) in enumerate(zip(lives, endpoints, strict=True)):
-            await self._plug(netns, live, endpoint, number)
-            live.join(box, endpoint)
-            self.fabric.names_changed(live)
-
-    async def _plug(self, netns: int, live: Live, endpoint: Endpoint, number: int) -> None:
-        await self.fabric.worker.run(bridge.connect, netns, _plug(live, endpoint, number))
+            await self._places.join(netns, live, box, endpoint, number)
 
     def _joining(self, box: Box) -> Attachment:
         """The network of another box, which must live."""
@@ -346,145 +300,6 @@ class Networks:
             return self._shelf.find(box_id).box.spec.dns
         except NotFound:
             return []
-
-    # ------------------------------------------------------------------ ports
-
-    async def publish(self, record: Record, add: list[Port], remove: list[Port]) -> Box:
-        """Open and close ports of a box, now if it lives, and for its next starts.
-
-        Raises InvalidRequest, NotFound (a port to close is not there), Conflict.
-        """
-        ports.check(add)
-        async with record.lock:
-            box = record.box
-            if not box.networks:
-                raise InvalidRequest(
-                    f"box {box.name} is on no network (--network {box.spec.network})",
-                    hint=f"connect it first: boxy network connect {DEFAULT} {box.name}",
-                )
-            kept = without(box, remove, self.defaults.address)
-            wanted = [*kept, *add]
-            ports.check(wanted)
-            live = record.alive and record.link is not None
-            now, gone = list(box.ports), []
-            if live:
-                gone = [one for one in now if any(meant(one, ref) for ref in remove)]
-                opened, held = self.book.open(record, add, box.networks)
-                try:
-                    now = [one for one in now if one not in gone] + opened
-                    before = self.fabric.ports.get(box.id, [])
-                    self.fabric.ports[box.id] = now
-                    try:
-                        await self.fabric.refresh()
-                    except BaseException:
-                        self.fabric.ports[box.id] = before
-                        raise
-                    assert record.link is not None
-                    await record.link.hold({n: s.fileno() for n, s in held.items()})
-                    await record.link.let_go([held_name(one) for one in gone])
-                finally:
-                    for sock in held.values():
-                        sock.close()
-            spec = msgspec.structs.replace(box.spec, ports=wanted)
-            return self._shelf.change(
-                record, "box.updated", data={"ports": [shown(one) for one in now]},
-                spec=spec, ports=now,
-            )  # fmt: skip
-
-    # ------------------------------------------------------------------ connect and disconnect
-
-    async def connect(self, record: Record, ref: str, wish: Endpoint) -> Box:
-        """Connect a box to one more network, now if it lives.
-
-        Raises NotFound, Conflict (it is on it already), InvalidRequest, Unsupported.
-        """
-        await self._require()
-        live = await self._network(ref)
-        name = live.network.name
-        for alias in wish.aliases:
-            wishes.check_alias(alias)
-        if wish.mac:
-            addresses.parse_mac(wish.mac)
-        async with record.lock:
-            box = record.box
-            if box.spec.network == "host" or box.spec.network.startswith(SHARED):
-                raise InvalidRequest(
-                    f"box {box.name} has no network of its own (--network {box.spec.network})",
-                    hint="make it with --network none, or on a network",
-                )
-            if _on(box, name):
-                raise Conflict(
-                    f"box {box.name} is on network {name} already",
-                    hint="boxy inspect -f networks shows which it is on",
-                )
-            endpoint = msgspec.structs.replace(wish, network=name)
-            if record.alive:
-                endpoint = await self._connect_now(record, await self._ready(name), endpoint)
-            return self._shelf.change(
-                record, "network.connected", data={"network": name},
-                networks=[*record.box.networks, endpoint],
-            )  # fmt: skip
-
-    async def _connect_now(self, record: Record, live: Live, wish: Endpoint) -> Endpoint:
-        box = record.box
-        used = {int(e.interface.removeprefix(bridge.INNER_PREFIX)) for e in box.networks
-                if e.interface}  # fmt: skip
-        number = next(n for n in range(len(used) + 1) if n not in used)
-        endpoint = self._take(box, live, wish, number)
-        try:
-            netns = os.open(f"/proc/{box.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                await self._plug(netns, live, endpoint, number)
-            finally:
-                os.close(netns)
-        except OSError as error:
-            self._give_back(live, box.id)
-            raise Unsupported(
-                f"box {box.name} could not be connected to {live.network.name}: {error.strerror}"
-            ) from None
-        except BaseException:
-            self._give_back(live, box.id)
-            raise
-        live.join(box, endpoint)
-        self.fabric.names_changed(live)
-        return endpoint
-
-    async def disconnect(self, record: Record, ref: str) -> Box:
-        """Take a box off a network, now if it lives; ports that lead to it there are closed.
-
-        Raises NotFound, Conflict.
-        """
-        async with record.lock:
-            box = record.box
-            live = self.registry.get(ref)
-            name = live.network.name if live else ref
-            endpoint = next((one for one in box.networks if one.network == name), None)
-            if endpoint is None:
-                live = live or self.registry.find(ref)
-                name = live.network.name
-                endpoint = next((one for one in box.networks if one.network == name), None)
-            if endpoint is None:
-                raise Conflict(
-                    f"box {box.name} is not on network {name}",
-                    hint="boxy inspect -f networks shows which it is on",
-                )
-            rest = [one for one in box.networks if one is not endpoint]
-            published = list(box.ports)
-            if record.alive and live is not None:
-                ips = {endpoint.address.partition("/")[0], endpoint.address6.partition("/")[0]}
-                gone = [one for one in published if one.to in ips]
-                published = [one for one in published if one not in gone]
-                await self.fabric.worker.run(bridge.disconnect, endpoint.host_interface)
-                if gone:
-                    self.fabric.ports[box.id] = published
-                    await self.fabric.refresh()
-                    if record.link is not None:
-                        await record.link.let_go([held_name(one) for one in gone])
-                self._give_back(live, box.id)
-            return self._shelf.change(
-                record, "network.disconnected", data={"network": name},
-                networks=rest, ports=published,
-            )  # fmt: skip
 
     # ------------------------------------------------------------------ the life of a box
 
@@ -526,7 +341,7 @@ class Networks:
         for endpoint in box.networks:
             live = self.registry.get(endpoint.network)
             if live is not None and box.id in live.holders:
-                self._give_back(live, box.id)
+                self._places.give_back(live, box.id)
                 if self._is_shared(box):
                     self.fabric.spawn(self._cut(endpoint.host_interface))
 
@@ -542,8 +357,7 @@ class Networks:
         for endpoint in box.networks:
             live = self.registry.get(endpoint.network)
             if live is not None and box.id in live.members:
-                live.join(box, endpoint)
-                self.fabric.names_changed(live)
+                self._places.known(live, box, endpoint)
 
     # ------------------------------------------------------------------ a daemon's start and end
 
@@ -589,26 +403,6 @@ class Networks:
         if self._probing is not None:
             await asyncio.wait([self._probing])
         await self.fabric.close()
-
-
-def _plug(live: Live, endpoint: Endpoint, number: int) -> Plug:
-    network = live.network
-    return Plug(
-        bridge=network.interface,
-        outer=endpoint.host_interface,
-        inner=endpoint.interface,
-        mac=addresses.parse_mac(endpoint.mac_address),
-        address=endpoint.address,
-        address6=endpoint.address6,
-        gateway=endpoint.gateway,
-        gateway6=endpoint.gateway6,
-        mtu=network.mtu,
-        metric=100 * number,
-    )
-
-
-def _on(box: Box, network: str) -> bool:
-    return any(endpoint.network == network for endpoint in box.networks)
 
 
 def _network_box(record: Record, endpoint: Endpoint) -> NetworkBox:

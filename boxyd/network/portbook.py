@@ -23,11 +23,12 @@ class PortBook:
     def __init__(self, shelf: Shelf, fabric: Fabric, address: str) -> None:
         self._shelf = shelf
         self._fabric = fabric
-        self._default = address
+        self.default = address
+        """the host's address where none is asked for"""
 
     def address(self, port: Port) -> str:
         """The host's address that a port is asked for at."""
-        return port.address or self._default
+        return port.address or self.default
 
     def open(
         self, record: Record, wanted: Iterable[Port], endpoints: list[Endpoint]
