@@ -1,8 +1,10 @@
 """Another terminal's screens: what tmux shows for the same bytes at the same size, cell by cell.
 
-The program is named by BOXY_REFERENCE_TMUX and is a tmux (3.7c is what the data was made with) with
-`tmux-cells.patch`, which lets `capture-pane -C` print cells instead of escaped text: stock tmux
-leaves out cleared coloured cells and cannot tell a wide character's width.
+The program is named by BOXY_REFERENCE_TMUX. Stock tmux leaves out cleared coloured cells in what
+`capture-pane` prints and cannot tell a wide character's width, so it has to be a tmux (the data was
+made with 3.7c) that was taught to print cells: for each cell of a row `capture-pane -C` writes
+`UTF-8 in hex,attributes,flags,foreground,background,underline colour;`, numbers in hexadecimal as
+its grid holds them, and `+` at the end of a wrapped row.
 """
 
 from __future__ import annotations
