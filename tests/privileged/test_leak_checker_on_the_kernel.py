@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from boxyd.network.addresses import instance_of
 from tests.support.leaks import LeakChecker, cgroup_roots, remove_cgroup_root
 
 
@@ -50,4 +51,15 @@ def test_a_box_that_left_its_cgroup_is_found_and_cleared(
 
 @pytest.mark.usefixtures("own_cgroup")
 def test_the_empty_root_of_a_tests_own_cgroups_is_no_leak(checker: LeakChecker) -> None:
+    assert checker.wait_until_clean(seconds=0) == []
+
+
+def test_a_link_of_a_daemon_of_this_test_is_found_and_cleared(
+    checker: LeakChecker, tmp_path: Path
+) -> None:
+    link = f"bx{instance_of(f'{tmp_path}/d1/root')}v1"
+    subprocess.run(["ip", "link", "add", link, "type", "bridge"], check=True)
+    left = checker.wait_until_clean(seconds=0)
+    checker.clear(left)
+    assert [str(leak) for leak in left] == [f"network link {link}"]
     assert checker.wait_until_clean(seconds=0) == []

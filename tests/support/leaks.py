@@ -1,8 +1,8 @@
 """What a test left on the machine: mounts, cgroups, processes, sockets, network links.
 
-Several test runs, and other people's containers, may share a machine. So a thing counts as
-left behind only when it bears a mark of this test: the test's tag, or a path in its folder.
-Links bear no mark; they count where the run has the machine for itself (CI, BOXY_TEST_ALONE).
+Several tests, test runs and other people's containers may share a machine. So a thing counts
+as left behind only when it bears a mark of this test: the test's tag, a path in its folder, or,
+where names are too short for either (network links), the digits of a daemon in its folder.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from boxyd.network.addresses import instance_of
+
 TAG_VARIABLE = "BOXY_TEST_TAG"
-LINK_PREFIXES = ("boxy", "bxy", "veth")
+DAEMONS = 4
+"""a test's daemons have their roots at d0/root, d1/root ..."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class LeakChecker:
     def __init__(self, tag: str, folder: Path) -> None:
         self.tag = tag
         self.folder = str(folder)
-        self._old_links = set(_links())
-        self._alone = bool(os.environ.get("CI") or os.environ.get("BOXY_TEST_ALONE"))
+        roots = [self.folder + "/root", *(f"{self.folder}/d{n}/root" for n in range(DAEMONS))]
+        self._links = tuple("bx" + instance_of(root) for root in roots)
 
     def wait_until_clean(self, seconds: float = 5.0) -> list[Leak]:
         """What is left once it stopped shrinking, or after `seconds`; normally []."""
@@ -62,10 +65,9 @@ class LeakChecker:
         yield from self._mounts()
         yield from self._cgroups()
         yield from self._sockets()
-        if self._alone:
-            for link in set(_links()) - self._old_links:
-                if link.startswith(LINK_PREFIXES):
-                    yield Leak("network link", link)
+        for link in os.listdir("/sys/class/net"):
+            if link.startswith(self._links):
+                yield Leak("network link", link)
 
     def clear(self, leaks: Iterable[Leak]) -> None:
         """Remove what was left, so that one leak fails one test only."""
@@ -142,10 +144,6 @@ def _remove_cgroup(folder: Path) -> None:
             time.sleep(0.02)
         else:
             return
-
-
-def _links() -> list[str]:
-    return os.listdir("/sys/class/net")
 
 
 def _family() -> set[int]:
