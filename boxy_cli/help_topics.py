@@ -79,7 +79,7 @@ Flags that weaken it say so in boxy help run. More: docs/explanation/security.md
   boxy info                  what this machine lacks
 The daemon's own log: journalctl -u boxyd. More: docs/how-to/debugging.md.""",
     ),
-    "images": (
+    "own-images": (
         "where images come from",
         """\
 An image is a folder with image.json and a root file system, in /var/lib/boxy/registry/NAME, or in

@@ -239,7 +239,10 @@ async def copied_out(pieces: Any, folder: str) -> int:
         try:
             extractor.run(Reader(Stream(lambda n: os.read(read, n), limits)))
         except (OSError, BadArchive) as error:
-            raise InvalidRequest(f"{folder} could not be written: {error}") from None
+            raise InvalidRequest(
+                f"{folder} could not be written: {error}",
+                hint="look for room and rights there, or choose another folder",
+            ) from None
         finally:
             os.close(read)
             os.close(root)

@@ -278,7 +278,9 @@ def test_counters_tell_what_a_process_really_uses(
     row = read_once(group)
     with open(f"/proc/{process.pid}/stat", encoding="ascii") as file:
         ticks = sum(map(int, file.read().rpartition(")")[2].split()[11:13]))
-    assert abs(row[CPU_USEC] - ticks * 1e6 / os.sysconf("SC_CLK_TCK")) < 100_000
+    # the second reading comes a while later, and user and system time are cut to whole ticks
+    used = ticks * 1e6 / os.sysconf("SC_CLK_TCK")
+    assert abs(row[CPU_USEC] - used) < 100_000 + used / 10
     assert 50 * MIB <= row[MEMORY_USAGE] < 80 * MIB
     assert row[PIDS] == 1
     group.remove()
