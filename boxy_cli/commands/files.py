@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
+from boxy_cli.archive_out import refuse_terminal, write_archive
 from boxy_cli.commands.shared import BOX, JSON
-from boxy_cli.context import Context, is_terminal, note, say, say_json, width
+from boxy_cli.context import Context, note, say, say_json, width
 from boxy_cli.options import Argument, Command, Group, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.client.http import quote
-from boxy_core.errors import InvalidRequest
 from boxy_core.text import escape
 from boxy_core.units import format_size
 
@@ -40,45 +39,9 @@ def diff(context: Context, args: Args) -> int:
 
 def export(context: Context, args: Args) -> int:
     """Write a box's whole tree as a tar archive."""
-    target = args["output"]
-    if target is None and is_terminal(1):
-        raise InvalidRequest(
-            "an archive is nothing for a terminal", hint="boxy export -o FILE BOX, or into a pipe"
-        )
-    pieces = context.client.download("GET", box_path(args["box"], "export"))
-    if target is None:
-        for piece in pieces:
-            _write(1, piece)
-        return 0
-    temporary = f"{target}.{os.getpid()}.part"
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        try:
-            for piece in pieces:
-                _write(fd, piece)
-        finally:
-            os.close(fd)
-        os.rename(temporary, target)
-    except OSError as error:
-        _unlink(temporary)
-        raise InvalidRequest(f"{target} cannot be written: {error.strerror}") from None
-    except BaseException:
-        _unlink(temporary)
-        raise
+    refuse_terminal(args["output"], "boxy export -o FILE BOX")
+    write_archive(args["output"], context.client.download("GET", box_path(args["box"], "export")))
     return 0
-
-
-def _write(fd: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
 
 
 def commit(context: Context, args: Args) -> int:

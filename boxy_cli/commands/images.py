@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
+from boxy_cli.archive_out import refuse_terminal, write_archive
 from boxy_cli.context import Context, is_terminal, note, report, say
 from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.http import quote
@@ -106,53 +107,10 @@ def prune(context: Context, *, everything: bool) -> int:
 
 def save(context: Context, args: Args) -> int:
     """Write images into one archive."""
-    target = args["output"]
-    if target is None and is_terminal(1):
-        raise InvalidRequest(
-            "an archive is nothing for a terminal", hint="boxy save -o FILE IMAGE, or into a pipe"
-        )
+    refuse_terminal(args["output"], "boxy save -o FILE IMAGE")
     pieces = context.client.download("POST", "/images/save", query={"name": args["image"]})
-    if target is None:
-        _write_all(1, pieces)
-        return 0
-    temporary = f"{target}.{os.getpid()}.part"
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    except OSError as error:
-        raise InvalidRequest(
-            f"{target} cannot be written: {error.strerror}",
-            hint="name a file in a folder that you may write to",
-        ) from None
-    try:
-        try:
-            _write_all(fd, pieces)
-        finally:
-            os.close(fd)
-        os.rename(temporary, target)
-    except OSError as error:
-        _unlink(temporary)
-        raise InvalidRequest(
-            f"{target} cannot be written: {error.strerror}",
-            hint="name a file in a folder that you may write to",
-        ) from None
-    except BaseException:
-        _unlink(temporary)
-        raise
+    write_archive(args["output"], pieces)
     return 0
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
-
-
-def _write_all(fd: int, pieces: Iterable[bytes]) -> None:
-    for piece in pieces:
-        rest = memoryview(piece)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
 
 
 def load(context: Context, args: Args) -> int:
