@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import msgspec
 from aiohttp import web
 
+from boxy_core.errors import BoxyError
 from boxyd.hijack import door_of
 from boxyd.house import House
 
@@ -21,6 +23,9 @@ HOUSE = web.AppKey("house", House)
 JSON = "application/json"
 LINES = "application/x-ndjson"
 FRAMES = "application/vnd.boxy.stream"
+
+Tell = Callable[[dict[str, Any]], None]
+"""takes a step of what is under way, which is told as a line"""
 
 _encoder = msgspec.json.Encoder()
 
@@ -59,3 +64,27 @@ async def stream(request: web.Request, kind: str) -> AsyncIterator[web.StreamRes
     finally:
         closing.cancel()
     response.force_close()
+
+
+async def told(
+    request: web.Request, key: str, work: Callable[[Tell], Awaitable[object]]
+) -> web.StreamResponse:
+    """Answer with a line for each step, and the result (under `key`) or the error as the last."""
+    steps: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+
+    async def run() -> None:
+        try:
+            steps.put_nowait({key: await work(steps.put_nowait)})
+        except BoxyError as error:
+            steps.put_nowait({"error": error.to_wire()})
+
+    async with stream(request, LINES) as out:
+        working = asyncio.create_task(run())
+        try:
+            step: dict[str, Any] = {"step": ""}
+            while "step" in step:
+                step = await steps.get()
+                await out.write(line(step))
+        finally:
+            working.cancel()
+    return out

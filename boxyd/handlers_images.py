@@ -9,24 +9,22 @@ from __future__ import annotations
 import asyncio
 import io
 import queue
-from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 from aiohttp import web
 
-from boxy_core.errors import BoxyError, ImageError, InvalidRequest, Unsupported
+from boxy_core.errors import ImageError, InvalidRequest, Unsupported
 from boxy_core.models import Model
 from boxy_core.protocol import API
-from boxyd.handlers_answer import HOUSE, LINES, answer, line, stream
+from boxyd.handlers_answer import HOUSE, answer, stream, told
 from boxyd.handlers_query import Query, body, empty_body
+from boxyd.handlers_streams import unpacked
 from boxyd.traffic import Traffic, remove_file
 
 _PIECE = 1 << 20
 _HELD = 4
 """pieces of an archive that wait for a slow reader"""
 TAR = "application/x-tar"
-
-Tell = Callable[[dict[str, Any]], None]
 
 
 class LoginRequest(Model, frozen=True, kw_only=True):
@@ -79,19 +77,12 @@ async def pull(request: web.Request) -> web.StreamResponse:
     traffic, name = _traffic(request), _name(request)
     platform, insecure = query.text("platform"), query.flag("insecure")
     if "/" not in name and name.removesuffix(":latest") in traffic.folder_names():
-        return await _told(request, "image", lambda tell: _prepared(request, name, tell))
+        return await told(request, "image", lambda tell: unpacked(request, name, tell))
     traffic.full_name(name)  # a wrong one is an ordinary error
-    return await _told(
+    return await told(
         request, "image",
         lambda tell: traffic.pull(name, tell, platform=platform, insecure=insecure),
     )  # fmt: skip
-
-
-async def _prepared(request: web.Request, name: str, tell: Tell) -> object:
-    def progress(step: str, done: int, total: int) -> None:
-        tell({"step": step, "done": done, "total": total})
-
-    return await request.app[HOUSE].images.ready(name, progress)
 
 
 async def push(request: web.Request) -> web.StreamResponse:
@@ -100,33 +91,9 @@ async def push(request: web.Request) -> web.StreamResponse:
     await empty_body(request)
     traffic, name = _traffic(request), _name(request)
     to, insecure = query.text("to"), query.flag("insecure")
-    return await _told(
+    return await told(
         request, "pushed", lambda tell: traffic.push(name, to, tell, insecure=insecure)
     )
-
-
-async def _told(
-    request: web.Request, key: str, work: Callable[[Tell], Awaitable[object]]
-) -> web.StreamResponse:
-    """Answer with a line for each step, and the result (under `key`) or the error as the last."""
-    steps: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-
-    async def run() -> None:
-        try:
-            steps.put_nowait({key: await work(steps.put_nowait)})
-        except BoxyError as error:
-            steps.put_nowait({"error": error.to_wire()})
-
-    async with stream(request, LINES) as out:
-        working = asyncio.create_task(run())
-        try:
-            step: dict[str, Any] = {"step": ""}
-            while "step" in step:
-                step = await steps.get()
-                await out.write(line(step))
-        finally:
-            working.cancel()
-    return out
 
 
 # ---------------------------------------------------------------------- at once

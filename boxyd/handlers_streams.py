@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from aiohttp import web
 
 from boxy_core.errors import BoxyError, Conflict
 from boxyd.boxes_shelf import Record
-from boxyd.handlers_answer import FRAMES, HOUSE, LINES, answer, line, stream
+from boxyd.handlers_answer import FRAMES, HOUSE, LINES, Tell, answer, line, stream, told
 from boxyd.handlers_query import Query, empty_body
 from boxyd.journal import about
 from boxyd.logs import LogQuery, LogReader
@@ -125,24 +124,13 @@ async def prepare(request: web.Request) -> web.StreamResponse:
     name = request.match_info["name"]
     if images.fetch is None:
         images.resolve(name)  # an unknown one is an ordinary error
-    steps: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    return await told(request, "image", lambda tell: unpacked(request, name, tell))
+
+
+async def unpacked(request: web.Request, name: str, tell: Tell) -> object:
+    """The image, ready for boxes; how far its unpacking is goes to `tell`."""
 
     def progress(step: str, done: int, total: int) -> None:
-        steps.put_nowait({"step": step, "done": done, "total": total})
+        tell({"step": step, "done": done, "total": total})
 
-    async def unpack() -> None:
-        try:
-            steps.put_nowait({"image": await images.ready(name, progress)})
-        except BoxyError as error:
-            steps.put_nowait({"error": error.to_wire()})
-
-    async with stream(request, LINES) as out:
-        unpacking = asyncio.create_task(unpack())
-        try:
-            step: dict[str, Any] = {"step": ""}
-            while "step" in step:
-                step = await steps.get()
-                await out.write(line(step))
-        finally:
-            unpacking.cancel()
-    return out
+    return await request.app[HOUSE].images.ready(name, progress)
