@@ -23,8 +23,9 @@ from boxy_core.image.credentials import Credentials, Login
 from boxy_core.image.pull import Puller, Tell
 from boxy_core.image.push import Pusher
 from boxy_core.image.reference import Reference, is_host, parse
-from boxy_core.image.remote import Remote, Trust
+from boxy_core.image.remote import Remote
 from boxy_core.image.store import ImageStore
+from boxy_core.image.trust import Trust
 from boxy_core.models import Box, Image
 from boxyd.events import Events
 from boxyd.images import Progress

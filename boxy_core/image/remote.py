@@ -3,6 +3,7 @@
     auth.py       what a 401 asks for, and the tokens that answer it
     transfer.py   bytes on their way between a connection and a file
     trouble.py    what went wrong, in words
+    trust.py      whose certificates are believed
 
 Constraint: runs in the daemon's event loop, which it never blocks: bytes are hashed and written
 in a thread. What comes is checked by its digest before anybody sees it. Plain http is spoken
@@ -17,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote, urlencode, urljoin, urlsplit
@@ -33,6 +33,7 @@ from boxy_core.image.manifest import ACCEPT, MAX_MANIFEST, Descriptor, digest_of
 from boxy_core.image.reference import HUB, Reference, is_digest, is_loopback
 from boxy_core.image.transfer import Count, Writer, at_most, batches, bounded, check_digest, pieces
 from boxy_core.image.trouble import broken, lasting, said
+from boxy_core.image.trust import NO_TRUST, Trust, ssl_context
 
 HUB_API = "registry-1.docker.io"
 TRIES = 5
@@ -43,18 +44,6 @@ _ERRORS = 1 << 16  # bytes of an error's body that are looked at
 _LISTED = 8 << 20
 
 Headers = Mapping[str, str]
-
-
-class Trust(NamedTuple):
-    """How a registry is spoken to."""
-
-    insecure: bool = False
-    """plain http, or https without a look at the certificate"""
-    certs: tuple[str, ...] = ()
-    """folders that hold HOST/ca.crt"""
-
-
-NO_TRUST = Trust()
 
 
 class Found(NamedTuple):
@@ -497,24 +486,3 @@ def _below(link: str, base: str) -> str:
             hint="the registry is broken, or somebody stands between it and us",
         )
     return url
-
-
-def ssl_context(host: str, trust: Trust) -> ssl.SSLContext:
-    """The machine's certificates, and those that were put down for this host."""
-    context = ssl.create_default_context()
-    if trust.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    for folder in trust.certs:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for name in sorted(os.listdir(f"{folder}/{host}")):
-                if name.endswith(".crt"):
-                    _load(context, f"{folder}/{host}/{name}")
-    return context
-
-
-def _load(context: ssl.SSLContext, path: str) -> None:
-    try:
-        context.load_verify_locations(path)
-    except (OSError, ssl.SSLError) as error:
-        raise ImageError(f"{path} is no certificate: {error}", hint="it must be PEM") from None

@@ -21,7 +21,8 @@ from collections.abc import AsyncIterator
 from boxy_core.errors import BoxyError, InvalidRequest, NotFound
 from boxy_core.image.credentials import Login
 from boxy_core.image.reference import HUB, Reference, is_host
-from boxy_core.image.remote import Found, Remote, Trust
+from boxy_core.image.remote import Found, Remote
+from boxy_core.image.trust import Trust
 from boxy_registry import manifests
 from boxy_registry.config import span
 from boxy_registry.errors import ManifestUnknown, RegistryError, Unavailable

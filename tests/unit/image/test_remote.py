@@ -17,7 +17,8 @@ from boxy_core.image.auth import challenges
 from boxy_core.image.credentials import Credentials, Login
 from boxy_core.image.manifest import MANIFEST, Descriptor
 from boxy_core.image.reference import parse
-from boxy_core.image.remote import Remote, Trust
+from boxy_core.image.remote import Remote
+from boxy_core.image.trust import Trust
 from tests.support.registry import digest, free_port, layer, oci_image
 
 DATA = bytes(range(256)) * 4096
