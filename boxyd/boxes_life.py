@@ -13,7 +13,7 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -372,61 +372,7 @@ class Lives:
             require_paused(record)
             return self._shelf.change(record, "box.unpaused", status=Status.RUNNING, paused=0.0)
 
-    # ------------------------------------------------------------------ clients
-
-    async def attach(self, record: Record, stream: Stream, session: str) -> None:
-        """Hand a client's connection to a session of the box.  Raises Conflict, NotFound."""
-        link = require_alive(record, "attach")
-        await self._launches.attach(link, stream, session)
-
-    async def sessions(self, record: Record) -> list[dict[str, Any]]:
-        """What runs in the box with streams of its own.  Raises Conflict if it does not run."""
-        return await require_alive(record, "look into").sessions()
-
-    async def exec(self, record: Record, spec: Mapping[str, object], stream: Stream | None) -> str:
-        """Run a further command in the box; the session's id.
-
-        Raises Conflict unless the box runs, CommandNotFound, CommandNotExecutable, StartFailed.
-        """
-        link = require_running(record, "exec")
-        with record.execs.starting():
-            session = await self._launches.exec(link, spec, stream)
-            self._shelf.tell(record, "box.exec_started", session=session, command=spec["command"])
-        return session
-
-    async def wait_exit(self, record: Record) -> ExitInfo:
-        """The end of the box: the last one if it has ended, else the next.
-
-        Raises Conflict if the box is lost or removed before it ends.
-        """
-        box = record.box
-        if box.status is Status.EXITED and box.exit is not None:
-            return box.exit
-        if box.status is not Status.LOST:
-            waiting: list[asyncio.Future[object]] = [record.exited, record.removed]  # type: ignore[list-item]
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        info = record.exited.result() if record.exited.done() else None
-        if info is not None:
-            return info
-        if record.removed.done():
-            raise NotFound(
-                f"box {box.name} was removed before it ran",
-                hint="somebody removed it meanwhile; run it again",
-            )
-        raise Conflict(
-            f"box {box.name} is lost, nobody knows how it ended",
-            hint=f"start it again with: boxy start {box.name}, or remove it: boxy rm {box.name}",
-        )
-
-    async def wait_removed(self, record: Record) -> ExitInfo | None:
-        """Return when the box is removed: how it ended, if it ever ran."""
-        await asyncio.shield(record.removed)
-        return record.box.exit
-
-    def pids(self, record: Record) -> list[int]:
-        """The box's processes as the host numbers them.  Raises Conflict if it does not run."""
-        link = require_alive(record, "look into")
-        return record.group.pids() if record.group is not None else [link.pid]
+    # ------------------------------------------------------------------ the next start
 
     def plan(self, record: Record) -> Plan:
         """The steps of the box's next start.  Raises ImageError if its image is unusable."""

@@ -1,7 +1,7 @@
 """Requests about one box, or all of them.
 
 Constraint: one short function for each request.  `_found` names the box in the log; the rest
-is `Boxes` and `Lives`.
+is `Boxes`, `Lives` and `Visits`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from aiohttp import web
 from boxy_core.errors import DaemonUnreachable, InvalidRequest
 from boxy_core.models import Box, BoxSpec, ExecSpec, to_builtins
 from boxy_core.protocol import UPGRADE
+from boxyd import boxes_visits
 from boxyd import top as processes
 from boxyd.boxes_check import MAX_SIDE, check_exec, signal_number
 from boxyd.boxes_shelf import FILTERS, Record
@@ -88,7 +89,7 @@ async def top(request: web.Request) -> web.Response:
     """The processes of one box."""
     Query(request)
     with found(request) as record:
-        pids = request.app[HOUSE].lives.pids(record)
+        pids = boxes_visits.pids(record)
         return answer(processes.read(pids, record.box.id_base))
 
 
@@ -96,7 +97,7 @@ async def sessions(request: web.Request) -> web.Response:
     """The sessions of one box: its main one, and execs that go on."""
     Query(request)
     with found(request) as record:
-        return answer(await request.app[HOUSE].lives.sessions(record))
+        return answer(await request.app[HOUSE].visits.sessions(record))
 
 
 async def wait(request: web.Request) -> web.Response:
@@ -110,8 +111,8 @@ async def wait(request: web.Request) -> web.Response:
         return answer(info or {})
     with found(request) as record:
         if condition == "exited":
-            return answer(await _unless_closing(house, house.lives.wait_exit(record)))
-        return answer(await _unless_closing(house, house.lives.wait_removed(record)) or {})
+            return answer(await _unless_closing(house, boxes_visits.wait_exit(record)))
+        return answer(await _unless_closing(house, boxes_visits.wait_removed(record)) or {})
 
 
 async def _unless_closing(house: House, waiting: Coroutine[None, None, T]) -> T:
@@ -248,10 +249,10 @@ async def attach(request: web.Request) -> web.StreamResponse:
             "attach needs a connection that can be upgraded",
             hint=f"send the headers Connection: Upgrade and Upgrade: {UPGRADE}",
         )
-    lives = request.app[HOUSE].lives
+    visits = request.app[HOUSE].visits
     with found(request) as record:
         return await _taken_over(
-            request, _stream(query), lambda taken: lives.attach(record, taken, session)
+            request, _stream(query), lambda taken: visits.attach(record, taken, session)
         )
 
 
@@ -260,14 +261,14 @@ async def exec_(request: web.Request) -> web.StreamResponse:
     Query(request)
     spec = await body(request, ExecSpec)
     check_exec(spec)
-    lives = request.app[HOUSE].lives
+    visits = request.app[HOUSE].visits
     asked = to_builtins(spec)
     with found(request) as record:
         if not _upgrades(request):
-            return answer({"session": await lives.exec(record, asked, None)})
+            return answer({"session": await visits.exec(record, asked, None)})
         stream = Stream(-1, _head("Boxy-Session: {session}"), spec.stdin, False,
                         spec.rows, spec.cols)  # fmt: skip
-        return await _taken_over(request, stream, lambda taken: lives.exec(record, asked, taken))
+        return await _taken_over(request, stream, lambda taken: visits.exec(record, asked, taken))
 
 
 def _upgrades(request: web.Request) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from boxyd import boxes_visits
 from boxyd import explain as explaining
 from boxyd.diary import Timed
 from boxyd.handlers_answer import HOUSE, answer
@@ -43,7 +44,7 @@ async def explain(request: web.Request) -> web.Response:
     house = request.app[HOUSE]
     record = house.shelf.find(request.match_info["ref"])
     with about(record.box.id):
-        pids = house.lives.pids(record) if record.alive else []
+        pids = boxes_visits.pids(record) if record.alive else []
         names = {endpoint.network for endpoint in record.box.networks}
         networks = [network for network in house.networks.all() if network.name in names]
         seen = await asyncio.to_thread(

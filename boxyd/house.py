@@ -23,6 +23,7 @@ from boxyd.boxes_life import Lives
 from boxyd.boxes_mounts import Mounts, Storage
 from boxyd.boxes_recover import Recovery
 from boxyd.boxes_shelf import Shelf
+from boxyd.boxes_visits import Visits
 from boxyd.cgroup.interface import Driver
 from boxyd.diary import Diary
 from boxyd.disk import Disk
@@ -57,6 +58,7 @@ class House:
     diary: Diary
     networks: Networks
     disk: Disk
+    visits: Visits = field(init=False)
     volumes: Volumes = field(init=False)
     files: Files = field(init=False)
     keeper: Keeper = field(init=False)
@@ -107,6 +109,7 @@ async def furnish(
         networks,
         disk,
     )
+    house.visits = Visits(shelf, launches)
     house.volumes = volumes
     house.files = Files(paths, shelf, lives)
     house.keeper = Keeper(paths, shelf, boxes, house.files)

@@ -23,6 +23,7 @@ from boxy_core.errors import (
     StartFailed,
 )
 from boxy_core.models import ALIVE, TRANSITIONS, Box, BoxSpec, Status
+from boxyd import boxes_visits
 from boxyd.boxes_shelf import Record
 from boxyd.ports import Stream
 from tests.unit.daemon.conftest import World
@@ -238,7 +239,7 @@ async def test_an_ended_box_starts_again_and_forgets_its_old_end(world: World) -
     await world.house.lives.start(record)
     assert record.box.exit is None
     assert not Path(world.paths.box(record.box.id), "exit.json").exists()
-    waiting = asyncio.create_task(world.house.lives.wait_exit(record))
+    waiting = asyncio.create_task(boxes_visits.wait_exit(record))
     await asyncio.sleep(0.01)
     assert not waiting.done()
     world.shim(record).end(4)
@@ -247,14 +248,14 @@ async def test_an_ended_box_starts_again_and_forgets_its_old_end(world: World) -
 
 async def test_a_shim_that_vanishes_without_a_word_leaves_the_box_lost(world: World) -> None:
     record = await world.running("web")
-    waiting = asyncio.create_task(world.house.lives.wait_exit(record))
+    waiting = asyncio.create_task(boxes_visits.wait_exit(record))
     await asyncio.sleep(0)
     world.shim(record).vanish()
     await settled(record, Status.LOST)
     with pytest.raises(Conflict, match="lost"):
         await waiting
     with pytest.raises(Conflict, match="lost"):
-        await world.house.lives.wait_exit(record)
+        await boxes_visits.wait_exit(record)
     assert "without a word" in record.box.error
     await world.house.lives.start(record)
     assert record.box.status is Status.RUNNING
@@ -263,7 +264,7 @@ async def test_a_shim_that_vanishes_without_a_word_leaves_the_box_lost(world: Wo
 
 async def test_auto_remove_removes_at_the_end_and_the_end_is_still_known(world: World) -> None:
     record = await world.running(auto_remove=True)
-    waiting = asyncio.create_task(world.house.lives.wait_removed(record))
+    waiting = asyncio.create_task(boxes_visits.wait_removed(record))
     await asyncio.sleep(0)
     world.shim(record).end(5)
     info = await asyncio.wait_for(waiting, 5)
@@ -404,7 +405,7 @@ HELD = [Status.CREATED, Status.RUNNING, Status.PAUSED, Status.STOPPING, Status.E
 async def do(world: World, verb: str, record: Record) -> None:
     lives = world.house.lives
     if verb == "exec":
-        await lives.exec(record, {"command": ["ls"]}, None)
+        await world.house.visits.exec(record, {"command": ["ls"]}, None)
     elif verb == "kill":
         await lives.kill(record, signal.SIGUSR1)
     elif verb == "stop":
@@ -412,9 +413,9 @@ async def do(world: World, verb: str, record: Record) -> None:
     elif verb == "attach":
         reading, writing = socket.socketpair()
         with reading, writing:
-            await lives.attach(record, Stream(writing.fileno(), b""), "main")
+            await world.house.visits.attach(record, Stream(writing.fileno(), b""), "main")
     elif verb == "top":
-        lives.pids(record)
+        boxes_visits.pids(record)
     else:
         await getattr(lives, verb)(record)
 
@@ -485,7 +486,7 @@ async def test_a_removed_boxs_name_is_free(world: World) -> None:
 
 async def test_wait_on_a_box_that_is_removed_unstarted_ends(world: World) -> None:
     record = await world.new("web")
-    waiting = asyncio.create_task(world.house.lives.wait_exit(record))
+    waiting = asyncio.create_task(boxes_visits.wait_exit(record))
     await asyncio.sleep(0)
     await world.house.lives.remove(record)
     with pytest.raises(NotFound):
@@ -596,7 +597,7 @@ async def test_stop_all_takes_every_box_along(world: World) -> None:
 
 async def test_an_exec_is_told_from_its_start_to_its_end(world: World) -> None:
     record = await world.running()
-    session = await world.house.lives.exec(record, {"command": ["ls"]}, None)
+    session = await world.house.visits.exec(record, {"command": ["ls"]}, None)
     world.shim(record).links[0].tell(
         {"event": "exec-exit", "session": session, "status": 2, "signal": 0}
     )

@@ -17,7 +17,7 @@ import pytest
 
 from boxy_core.errors import Conflict
 from boxy_core.models import Limits, Status
-from boxyd import state, trees
+from boxyd import boxes_visits, state, trees
 from boxyd.boxes_shelf import Record
 from tests.unit.daemon.conftest import World
 from tests.unit.daemon.fakes import FakeShim
@@ -64,7 +64,7 @@ async def test_the_end_of_a_box_is_heard_by_the_next_daemon(outside: World) -> N
         record = await outside.running()
     async with outside.daemon():
         outside.shim(record).end(7)
-        info = await outside.house.lives.wait_exit(found(outside, record))
+        info = await boxes_visits.wait_exit(found(outside, record))
         assert info.status == 7
 
 
@@ -159,7 +159,7 @@ async def test_a_short_run_that_nobody_saw_is_known_by_its_exit_json(outside: Wo
     async with outside.daemon():
         record = await outside.running()
         outside.shim(record).end(3)
-        await outside.house.lives.wait_exit(record)
+        await boxes_visits.wait_exit(record)
     rewrite(outside, record, status="starting", exit=None)
     async with outside.daemon():
         box = found(outside, record).box
