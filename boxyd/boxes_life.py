@@ -13,7 +13,6 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -41,6 +40,7 @@ from boxyd.boxes_shelf import Record, Shelf
 from boxyd.boxes_sweep import empty, remove_group
 from boxyd.boxes_trace import Trace
 from boxyd.cgroup.interface import Driver
+from boxyd.errands import Errands
 from boxyd.isolation import joined as joined_to
 from boxyd.journal import about
 from boxyd.plan_devices import rules as device_rules
@@ -81,7 +81,7 @@ class Lives:
         self._networks = networks
         self._disk = storage.disk
         self._mounts = storage.mounts
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._errands = Errands(log)
 
     # ------------------------------------------------------------------ start
 
@@ -200,7 +200,7 @@ class Lives:
             finished=previous.finished,
         )  # fmt: skip
         if previous.spec.auto_remove:
-            self._spawn(self._remove_after(record))
+            self._errands.send(self._remove_after(record))
 
     # ------------------------------------------------------------------ the end
 
@@ -455,11 +455,11 @@ class Lives:
 
     def finish_stopping(self, record: Record) -> None:
         """Go on with a stop that an earlier daemon had begun."""
-        self._spawn(self._finish_stop(record, grace_of(record.box, None)))
+        self._errands.send(self._finish_stop(record, grace_of(record.box, None)))
 
     def remove_soon(self, record: Record) -> None:
         """Remove a box that ended while no daemon ran, and was to be removed then."""
-        self._spawn(self._remove_after(record))
+        self._errands.send(self._remove_after(record))
 
     async def stop_all(self) -> None:
         """Stop every box that lives, all at once; failures are logged."""
@@ -483,18 +483,7 @@ class Lives:
                 record.link.close()
             if record.group is not None:
                 record.group.close()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=KILLED_WITHIN)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._spawned_ended)
-
-    def _spawned_ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("%s", error, exc_info=None if isinstance(error, BoxyError) else error)
+        await self._errands.wait(KILLED_WITHIN)
 
 
 async def _within(future: asyncio.Future[ExitInfo | None], seconds: float) -> bool:

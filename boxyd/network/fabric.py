@@ -14,13 +14,14 @@ import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from boxy_core.errors import BoxyError, Conflict, Unsupported
 from boxy_core.models_network import Network, Published
 from boxy_core.paths import Paths
+from boxyd.errands import Errands
 from boxyd.network import bridge, files
 from boxyd.network.dns import Resolvers, Responder
 from boxyd.network.firewall import Firewall
@@ -61,7 +62,7 @@ class Fabric:
         """stands while forwarding is on because of us"""
         self._traces = paths.run + "/networks"
         """stands while there is anything of ours on the host"""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.errands = Errands(log)
         self._hosts: dict[str, asyncio.TimerHandle] = {}
 
     # ------------------------------------------------------------------ up and down
@@ -102,7 +103,7 @@ class Fabric:
         """A box has left; if it was the last, the bridge goes unless another one comes."""
         if live.up and not live.holders and live.leaving is None:
             loop = asyncio.get_running_loop()
-            live.leaving = loop.call_later(LINGER, lambda: self.spawn(self._take_down(live)))
+            live.leaving = loop.call_later(LINGER, lambda: self.errands.send(self._take_down(live)))
 
     async def _take_down(self, live: Live) -> None:
         async with live.lock:
@@ -230,7 +231,7 @@ class Fabric:
             for box_id in live.members
         }
         if texts:
-            self.spawn(asyncio.to_thread(_rewrite_all, texts))
+            self.errands.send(asyncio.to_thread(_rewrite_all, texts))
 
     def others(self, box_id: str) -> list[tuple[str, tuple[str, ...]]]:
         """Whom a box can reach by name, on all of its networks."""
@@ -243,17 +244,6 @@ class Fabric:
 
     # ------------------------------------------------------------------ the end
 
-    def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Have it done; a failure is logged."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._spawned)
-
-    def _spawned(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("%s", error, exc_info=None if isinstance(error, BoxyError) else error)
-
     async def close(self) -> None:
         """Let go: networks with boxes stay as they are, the others go."""
         for handle in self._hosts.values():
@@ -263,8 +253,7 @@ class Fabric:
             if live.up and not live.holders:
                 with contextlib.suppress(BoxyError, OSError):
                     await self.down_now(live)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=5.0)
+        await self.errands.wait(5.0)
         self.firewall.close()
         await asyncio.to_thread(self.worker.close)
 

@@ -251,7 +251,7 @@ class Networks:
 
     def _unpublish(self, box_id: str) -> None:
         if self.fabric.ports.pop(box_id, None):
-            self.fabric.spawn(self.fabric.refresh())
+            self.fabric.errands.send(self.fabric.refresh())
 
     async def _connect_all(
         self, box: Box, lives: list[Live], endpoints: list[Endpoint], netns: int
@@ -324,7 +324,7 @@ class Networks:
         assert isinstance(network, Attachment)
         if network.held:
             held, network.held = network.held, {}
-            self.fabric.spawn(self._hand_over(held, link))
+            self.fabric.errands.send(self._hand_over(held, link))
 
     async def _hand_over(self, held: dict[str, socket.socket], link: Link) -> None:
         try:
@@ -343,7 +343,7 @@ class Networks:
             if live is not None and box.id in live.holders:
                 self._places.give_back(live, box.id)
                 if self._is_shared(box):
-                    self.fabric.spawn(self._cut(endpoint.host_interface))
+                    self.fabric.errands.send(self._cut(endpoint.host_interface))
 
     def _is_shared(self, box: Box) -> bool:
         """Whether another box keeps this one's network alive: then its end must be cut."""
