@@ -14,7 +14,8 @@ from textual.binding import Binding
 
 from boxy_tui.format import Cell
 from boxy_tui.panes.session import PREFIX_KEYS, SCROLL_KEYS
-from boxy_tui.screens.main import BoxTable, ImageTable, MainScreen
+from boxy_tui.screens.first import BoxTable, ImageTable
+from boxy_tui.screens.main import MainScreen
 from boxy_tui.widgets.keybar import sign
 from boxy_tui.widgets.table import Table
 

@@ -1,14 +1,15 @@
 """The first screen: the tables of boxes and images, and the selected box's figures.
 
+    first.py   its parts: the tables with their keys, the tabs, the banner, the events
+
 Constraint: reads the State and asks the application for deeds; draws on `refresh_all`, which the
 application calls when something has changed, never by a timer of its own.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -23,15 +24,14 @@ from boxy_tui.format import (
     IMAGE_COLUMNS,
     Cell,
     box_row,
-    event_line,
     image_row,
     plain,
 )
+from boxy_tui.screens.first import Banner, BoxTable, Events, ImageTable, Tabs
 from boxy_tui.state import Link, Order, matches
 from boxy_tui.widgets.detail import Detail
 from boxy_tui.widgets.header import Header
 from boxy_tui.widgets.keybar import KeyBar
-from boxy_tui.widgets.lines import Lines
 from boxy_tui.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -58,104 +58,6 @@ NEEDS_BOX = (
         "changes",
     }
 )
-
-
-class BoxTable(Table):
-    """The boxes, with the keys for them."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "screen.attach", "attach"),
-        Binding("e", "screen.shell", "shell"),
-        Binding("E", "screen.exec", "exec"),
-        Binding("l", "screen.logs", "logs"),
-        Binding("i", "screen.inspect", "inspect"),
-        Binding("x", "screen.explain", "explain"),
-        Binding("t", "screen.trace", "trace"),
-        Binding("f", "screen.files", "files"),
-        Binding("c", "screen.changes", "diff"),
-        Binding("enter", "screen.open", "open"),
-        Binding("s", "screen.stop", "stop"),
-        Binding("S", "screen.start", "start"),
-        Binding("r", "screen.restart", "restart"),
-        Binding("p", "screen.pause", "pause"),
-        Binding("k", "screen.kill", "kill"),
-        Binding("u", "screen.limits", "limits"),
-        Binding("w", "screen.web", "web"),
-        Binding("W", "screen.ports", "ports"),
-        Binding("d", "screen.remove", "remove"),
-        Binding("space", "screen.mark", "mark"),
-        Binding("o", "screen.order", "order"),
-    ]
-
-
-class ImageTable(Table):
-    """The images, with the keys for them."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "screen.run_box", "run it"),
-        Binding("u", "screen.prepare", "unpack"),
-        Binding("i", "screen.inspect_image", "inspect"),
-        Binding("b", "screen.browse", "registry"),
-        Binding("d", "screen.remove_image", "remove"),
-    ]
-
-
-class Tabs(Lines):
-    """One line: which table is shown, the filter, the order, the marks."""
-
-    DEFAULT_CSS: ClassVar[str] = "Tabs { height: 1; }"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cells: list[Cell] = []
-
-    def line_cells(self, y: int) -> Sequence[Cell]:
-        """The line as the screen set it."""
-        return self.cells
-
-
-class Banner(Lines):
-    """What is wrong with the link to the daemon; not there when all is well."""
-
-    DEFAULT_CSS: ClassVar[str] = "Banner { height: auto; display: none; }"
-    UNDER = "surface"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[list[Cell]] = []
-
-    def say(self, rows: list[list[Cell]]) -> None:
-        """Show these lines, or nothing."""
-        changed = len(rows) != len(self.rows)
-        self.rows = rows
-        self.display = bool(rows)
-        if changed:
-            self.styles.height = len(rows) or "auto"
-        self.repaint()
-
-    def line_cells(self, y: int) -> Sequence[Cell]:
-        """One line of the message."""
-        return self.rows[y] if y < len(self.rows) else []
-
-
-class Events(Lines):
-    """The newest events, newest first; only where the screen is tall."""
-
-    DEFAULT_CSS: ClassVar[str] = "Events { height: 9; display: none; background: $surface; }"
-
-    def __init__(self, app: BoxyApp) -> None:
-        super().__init__(id="events")
-        self._boxy = app
-
-    def line_cells(self, y: int) -> Sequence[Cell]:
-        """A title, then one event a line."""
-        if y == 0:
-            return [(" EVENTS", "title")]
-        events = self._boxy.state.events
-        if y > len(events):
-            return []
-        event = events[-y]
-        return event_line(event, self._boxy.local_time(event.time))
 
 
 class MainScreen(Screen[None]):
@@ -554,13 +456,3 @@ class MainScreen(Screen[None]):
 def image_text(image: Image) -> str:
     """What the filter searches."""
     return f"{image.name} {image.description} {' '.join(image.cmd)}".lower()
-
-
-def local_time(seconds: float) -> str:
-    """Hours, minutes, seconds where the user is."""
-    return time.strftime("%H:%M:%S", time.localtime(seconds))
-
-
-def main_screen(screen: Screen[object]) -> MainScreen:
-    """The screen as what it is."""
-    return cast("MainScreen", screen)
