@@ -2,7 +2,8 @@
 
 The grammar is that of the OCI distribution specification ("Pulling manifests") and of the
 clients before us: the first part is a host if, and only if, it holds a dot or a colon or is
-`localhost`. A name without a host is never guessed to be somewhere on the internet.
+`localhost`. A name without a host is never guessed to be somewhere on the internet. The registry
+checks what clients name by the same grammar, and counts on it: a name is safe in a path.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 from boxy_core.errors import InvalidRequest
 
 MAX_PATH = 255
+"""characters of a repository's name: what clients and file systems agree on"""
 HUB = "docker.io"
 """a host whose API is elsewhere, and whose short paths mean `library/...`"""
 _PATH = re.compile(
@@ -61,15 +63,15 @@ def parse(text: str) -> Reference:
     if "://" in text:
         raise _wrong(text, "it is an address", f"leave out {text.partition('://')[0][:20]}://")
     rest, at, digest = text.partition("@")
-    if at and not _DIGEST.fullmatch(digest):
+    if at and not is_digest(digest):
         raise _wrong(text, f"{digest[:80]!r} is no digest", "a digest is sha256: and 64 digits")
     host, rest = split_host(rest)
     path, _, tag = rest.partition(":")
-    if ":" in rest and not _TAG.fullmatch(tag):
+    if ":" in rest and not is_tag(tag):
         raise _wrong(text, f"{tag[:80]!r} is no tag", "a tag is letters, digits, `.`, `_`, `-`")
     if host and not _HOST.fullmatch(host):
         raise _wrong(text, f"{host[:80]!r} is no host", _FORM)
-    if len(path) > MAX_PATH or not _PATH.fullmatch(path):
+    if not is_path(path):
         lower = path.lower()
         hint = f"in small letters it could be {lower}" if _PATH.fullmatch(lower) else _FORM
         raise _wrong(text, f"{path[:80]!r} is no repository name", hint)
@@ -84,6 +86,16 @@ def split_host(text: str) -> tuple[str, str]:
     if slash and ("." in first or ":" in first or first == "localhost"):
         return first, rest
     return "", text
+
+
+def is_path(text: str) -> bool:
+    """Whether `text` can be a repository's name (without its host)."""
+    return len(text) <= MAX_PATH and _PATH.fullmatch(text) is not None
+
+
+def is_tag(text: str) -> bool:
+    """Whether `text` has the form of a tag."""
+    return _TAG.fullmatch(text) is not None
 
 
 def is_digest(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""The grammar of what clients name: repositories, tags, digests (pure).
+"""What clients name, checked: repositories, tags, digests (pure).
 
 Source: OCI Distribution 1.1, "Pulling manifests" for names and tags; OCI Image 1.1,
 "Digests", for digests.  A name that passes here is safe in a path and in SQL.
@@ -7,18 +7,10 @@ Source: OCI Distribution 1.1, "Pulling manifests" for names and tags; OCI Image 
 from __future__ import annotations
 
 import hashlib
-import re
 
+from boxy_core.image import reference as grammar
 from boxy_core.text import escape
 from boxy_registry.errors import DigestInvalid, NameInvalid, TagInvalid
-
-MAX_NAME = 255
-"""characters of a repository's name: what clients and file systems agree on"""
-
-_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(rf"{_PART}(?:/{_PART})*\Z")
-_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\Z")
-_DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z")
 
 ALGORITHMS = ("sha256", "sha512")
 """digest algorithms that are computed and verified"""
@@ -26,21 +18,21 @@ ALGORITHMS = ("sha256", "sha512")
 
 def check_repository(name: str) -> str:
     """The name, if it is one.  Raises NameInvalid."""
-    if len(name) > MAX_NAME or not _REPOSITORY.match(name):
+    if not grammar.is_path(name):
         raise NameInvalid(f"{shown(name)} is no repository name", detail={"name": shown(name)})
     return name
 
 
 def check_tag(tag: str) -> str:
     """The tag, if it is one.  Raises TagInvalid."""
-    if not _TAG.match(tag):
+    if not grammar.is_tag(tag):
         raise TagInvalid(f"{shown(tag)} is no tag", detail={"tag": shown(tag)})
     return tag
 
 
 def check_digest(digest: str) -> str:
     """The digest, if its algorithm is known and its form right.  Raises DigestInvalid."""
-    if not _DIGEST.match(digest):
+    if not grammar.is_digest(digest):
         raise DigestInvalid(
             f"{shown(digest)} is no sha256 or sha512 digest", detail={"digest": shown(digest)}
         )
