@@ -294,7 +294,7 @@ class BoxyApp(App[str], inherit_bindings=False):
 
     def action_volumes(self) -> None:
         """Folders that outlive boxes: their sizes, and who has them."""
-        from boxy_tui.screens.files import VolumesScreen
+        from boxy_tui.screens.volumes import VolumesScreen
 
         self.push_screen(VolumesScreen(self))
 

@@ -47,10 +47,11 @@ def _of(cls: type, owner: type | None = None) -> Iterator[Key]:
 
 def sections() -> list[tuple[str, list[Key]]]:
     """All keys, in the order in which one meets them."""
-    from boxy_tui.screens.files import FilesScreen, FileTable, VolumesScreen, VolumeTable
+    from boxy_tui.screens.files import FilesScreen, FileTable
     from boxy_tui.screens.reading import LogsScreen, ReadingScreen
     from boxy_tui.screens.registry import RegistryScreen, RegistryTable
     from boxy_tui.screens.replay import ReplayScreen
+    from boxy_tui.screens.volumes import VolumesScreen, VolumeTable
     from boxy_tui.widgets.textview import TextView
 
     prefix = [Key(f"ctrl+] {k}", w, s, "") for k, w, s in PREFIX_KEYS.values()]

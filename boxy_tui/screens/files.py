@@ -1,4 +1,4 @@
-"""A box's files: folders to walk in, files to read and to copy out, what it changed; volumes.
+"""A box's files: folders to walk in, files to read and to copy out, what it changed.
 
 Constraint: everything that is shown of a box's files is hostile text; names are made plain, content
 passes `escape`.  What is copied out is extracted as `boxy cp` does: below the folder that was
@@ -23,7 +23,7 @@ from textual.screen import Screen
 from boxy_core.errors import BoxyError, InvalidRequest
 from boxy_core.text import escape_lines
 from boxy_tui.format import Cell, Column, plain, size
-from boxy_tui.screens.dialogs import AskScreen, ConfirmScreen
+from boxy_tui.screens.dialogs import AskScreen
 from boxy_tui.screens.reading import Caption, ReadingScreen
 from boxy_tui.widgets.keybar import KeyBar
 from boxy_tui.widgets.table import Table
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
 COLUMNS = (
     Column("", 1), Column("NAME", 24, flex=4), Column("SIZE", 9, right=True),
     Column("MODE", 10, rank=2), Column("OWNER", 11, rank=3), Column("CHANGED", 16, rank=1),
-)  # fmt: skip
-VOLUME_COLUMNS = (
-    Column("", 1), Column("VOLUME", 20, flex=3), Column("SIZE", 9, right=True),
-    Column("CREATED", 16, rank=2), Column("BOXES", 16, flex=2),
 )  # fmt: skip
 _SIGNS: dict[str, Cell] = {
     "folder": ("▸", "blue"), "file": ("·", "dim"), "symlink": ("→", "accent"),
@@ -331,122 +327,3 @@ class ChangesScreen(ReadingScreen):
                 for change in changes
             )
         self.caption()
-
-
-# ---------------------------------------------------------------------- volumes
-
-
-class VolumeTable(Table):
-    """The volumes, with the keys for them."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("i,enter", "screen.inspect", "inspect"),
-        Binding("d", "screen.remove", "remove"),
-        Binding("p", "screen.prune", "prune"),
-        Binding("r", "screen.reload", "reload"),
-    ]
-
-
-class VolumesScreen(Screen[None]):
-    """Folders that outlive boxes: their sizes, and who has them."""
-
-    AUTO_FOCUS = "VolumeTable"
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("question_mark", "app.help", "help"),
-        Binding("escape,q", "leave", "back", key_display="esc"),
-    ]
-
-    def __init__(self, boxy: BoxyApp) -> None:
-        super().__init__()
-        self.boxy = boxy
-        self.rows: dict[str, dict[str, Any]] = {}
-        self.table = VolumeTable(VOLUME_COLUMNS, self._cells, empty=self._nothing)
-
-    def compose(self) -> ComposeResult:
-        """Caption, table, keys."""
-        yield Caption()
-        yield self.table
-        yield KeyBar()
-
-    def on_mount(self) -> None:
-        """Ask at once."""
-        self.query_one(Caption).cells = [(" volumes ", "badge")]
-        self.action_reload()
-
-    def redraw(self) -> None:
-        """The application has news: a volume may be new or gone."""
-        self.action_reload()
-
-    def action_reload(self) -> None:
-        """Measure them again."""
-        self.run_worker(self._load(), exclusive=True, group="load")
-
-    async def _load(self) -> None:
-        try:
-            told = await self.boxy.client.request("GET", "/volumes", query={"size": 1})
-        except BoxyError as error:
-            self.boxy.complain(error)
-            return
-        self.rows = {volume["name"]: volume for volume in told}
-        self.table.show(list(self.rows))
-        self.table.repaint()
-
-    def _nothing(self) -> Sequence[Sequence[Cell]]:
-        return [[("   There are no volumes; boxy run -v NAME:/data makes one.", "dim")]]
-
-    def _cells(self, key: str) -> Sequence[Cell]:
-        volume = self.rows[key]
-        users = ", ".join(volume.get("boxes") or ())
-        return [
-            ("■", "blue") if users else ("□", "dim"),
-            (plain(key), "dim" if volume.get("anonymous") else "name"),
-            (size(volume.get("size") or 0), "text"),
-            (time.strftime("%Y-%m-%d %H:%M", self.boxy.zone(volume["created"])), "dim"),
-            (plain(users) or "nobody has it", "text" if users else "faint"),
-        ]
-
-    @on(Table.Chosen)
-    def action_inspect(self) -> None:
-        """All that is known of the volume."""
-        from boxy_tui.screens.reading import InspectScreen
-
-        if name := self.table.current:
-            self.boxy.push_screen(InspectScreen(self.boxy, name, f"/volumes/{name}"))
-
-    def action_remove(self) -> None:
-        """Remove the volume with all its files."""
-        name = self.table.current
-        if not name:
-            return
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.run_worker(self._do("DELETE", f"/volumes/{name}"))
-
-        detail = ["Its files are lost."]
-        self.boxy.push_screen(
-            ConfirmScreen(f"Remove the volume {name}?", detail, "remove"), answered
-        )
-
-    def action_prune(self) -> None:
-        """Remove the anonymous volumes that no box has."""
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self.run_worker(self._do("POST", "/volumes/prune"))
-
-        loose = [n for n, v in self.rows.items() if v.get("anonymous") and not v.get("boxes")]
-        detail = [f"{len(loose)} of them; their files are lost."]
-        question = "Remove the anonymous volumes that no box has?"
-        self.boxy.push_screen(ConfirmScreen(question, detail, "remove"), answered)
-
-    async def _do(self, method: str, path: str) -> None:
-        try:
-            await self.boxy.client.request(method, path, body={} if method == "POST" else None)
-        except BoxyError as error:
-            self.boxy.complain(error)
-        self.action_reload()
-
-    def action_leave(self) -> None:
-        """Back to where one was."""
-        self.dismiss()
