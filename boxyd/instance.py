@@ -137,17 +137,6 @@ def listen(path: str, group: str = "") -> socket.socket:
     return sock
 
 
-def notify(env: Mapping[str, str], message: str) -> None:
-    """Tell systemd how we are (sd_notify(3)); nothing without NOTIFY_SOCKET."""
-    address = env.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
-        return
-    if address[0] == "@":
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
-        sock.sendto(message.encode(), address)
-
-
 def _lock(path: str, what: str) -> int:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
-from boxy_core import __version__
+from boxy_core import __version__, systemd
 from boxy_core.errors import BoxyError, Denied
 from boxy_core.paths import Paths, default_paths
 from boxyd import instance, journal
@@ -160,13 +160,13 @@ async def _serve(
         server = Server(house, sock)
         await server.start()
         gc.freeze()  # what was loaded stays: no collection needs to look at it again
-        instance.notify(os.environ, "READY=1")
+        systemd.notify(os.environ, "READY=1")
         log.info(
             "boxyd %s serves %d boxes on %s (cgroups: %s)",
             __version__, len(house.shelf), paths.socket, house.cgroups.kind,
         )  # fmt: skip
         await ended.wait()
-        instance.notify(os.environ, "STOPPING=1")
+        systemd.notify(os.environ, "STOPPING=1")
         if options.stop_boxes:
             await house.lives.stop_all()
         await server.stop()

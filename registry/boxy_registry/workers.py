@@ -15,6 +15,7 @@ import sys
 import time
 
 from boxy_core.errors import Denied
+from boxy_core.systemd import notify
 from boxy_registry import server
 from boxy_registry.config import Settings, endpoint
 from boxy_registry.store import Store
@@ -53,18 +54,7 @@ def listen(settings: Settings) -> list[socket.socket]:
 def announce(settings: Settings) -> None:
     """Say that connections are taken: on stderr, and to systemd (sd_notify(3))."""
     sys.stderr.write(f"boxy-registry serves {settings.root} on {', '.join(settings.listen)}\n")
-    notify("READY=1")
-
-
-def notify(message: str) -> None:
-    """Tell systemd how we are; nothing without NOTIFY_SOCKET."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address.startswith(("/", "@")):
-        return
-    if address[0] == "@":
-        address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, contextlib.suppress(OSError):
-        sock.sendto(message.encode(), address)
+    notify(os.environ, "READY=1")
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:

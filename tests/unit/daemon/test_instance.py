@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from boxy_core import systemd
 from boxy_core.errors import BoxyError, Conflict, Denied, InvalidRequest
 from boxy_core.paths import Paths
 from boxyd import instance
@@ -103,13 +104,13 @@ def test_systemd_is_told_at_either_kind_of_address(tmp_path: Path) -> None:
     for address in (str(tmp_path / "n"), f"@boxy-test-{os.getpid()}"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.bind(address.replace("@", "\0"))
-            instance.notify({"NOTIFY_SOCKET": address}, "READY=1")
+            systemd.notify({"NOTIFY_SOCKET": address}, "READY=1")
             assert sock.recv(100) == b"READY=1"
 
 
 @pytest.mark.parametrize("address", ["", "relative", "/nowhere/n"])
 def test_without_systemd_nothing_is_told(address: str) -> None:
-    instance.notify({"NOTIFY_SOCKET": address}, "READY=1")
+    systemd.notify({"NOTIFY_SOCKET": address}, "READY=1")
 
 
 def test_sockets_that_were_passed_to_another_process_are_not_ours() -> None:
