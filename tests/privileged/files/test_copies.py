@@ -127,7 +127,7 @@ def test_a_daemon_that_is_killed_in_between_leaves_no_box_frozen(daemon: Daemon)
     thread = threading.Thread(target=take)
     thread.start()
     mark = Path(daemon.paths.box(box), "frozen")
-    _until(mark.exists)
+    _until(mark.exists, every=0)  # it stands for milliseconds
     daemon.kill()
     stop.set()
     thread.join()
@@ -181,8 +181,8 @@ def test_a_snapshot_is_restored_a_box_cloned_exported_and_committed(
     assert daemon.boxy("snapshot", "restore", "db", "before").returncode == 1
 
 
-def _until(condition: object, seconds: float = 20.0) -> None:
+def _until(condition: object, seconds: float = 20.0, every: float = 0.03) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.03)
+        time.sleep(every)
