@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 
@@ -34,6 +35,8 @@ def record(context: Context, args: Args) -> int:
     title = args["title"] or f"{box['name']}: {' '.join(box.get('args') or [])}".strip()
     path = args["file"] or default_name(box["name"], time.time())
     recorder = Recorder(path, (cols, rows), title, overwrite=args["overwrite"])
+    if watching:  # a shell starts what a script puts into the background with SIGINT ignored
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     note(f"recording {box['name']} into {path}")
     try:
         status = _record(context, args, box, recorder, watching=watching)

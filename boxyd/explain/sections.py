@@ -114,10 +114,10 @@ def _namespaces(seen: Seen) -> Section:
                 by_hand=f"readlink /proc/{seen.pid}/ns/{kind}",
             )
         )  # fmt: skip
-    letters = "".join(_ENTER[kind] for kind in seen.namespaces)
+    letters = " ".join(f"-{_ENTER[kind]}" for kind in seen.namespaces)
     about = (
         "A namespace is what a process believes to be the whole machine in one respect. Equal "
-        f"numbers mean the same one. Enter them all: nsenter -t {seen.pid} -{letters} sh"
+        f"numbers mean the same one. Enter them all: nsenter -t {seen.pid} {letters} sh"
     )
     return Section(key="namespaces", title="Namespaces", about=about, learn="02-mount-namespace",
                    facts=facts)  # fmt: skip

@@ -96,7 +96,11 @@ def test_an_installed_boxy_starts_without_looking_for_what_may_be_imported(tmp_p
     for _ in range(2):  # the second time there is nothing left to do
         subprocess.run([sys.executable, "packaging/quicken", script], cwd=REPOSITORY, check=True)
     assert script.read_text().splitlines()[0] == f"#!{sys.executable} -IS"
-    assert script.read_text().count("sys.path.append") == 1
+    assert script.read_text().count("sys.path +=") == 1
+    # a command that needs a library finds it
+    paths = script.read_text().splitlines()[1]
+    words = [sys.executable, "-IS", "-c", f"{paths}\nimport zstandard, boxy_core"]
+    subprocess.run(words, check=True)
     done = subprocess.run([script, "version", "--client"], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 

@@ -236,3 +236,18 @@ def test_a_box_is_recorded_from_its_start_and_the_recording_plays(
     two.expect("the end")
     assert two.wait() == 0
     assert "is there already" in daemon.boxy("record", "film", str(path)).stderr
+
+
+def test_a_recording_in_a_scripts_background_is_ended_by_sigint(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    path = tmp_path / "watch.cast"
+    daemon.run("run", "-dt", "--name", "film", "alpine", "sh", "-c", "echo take 1; sleep 600")
+    ours = " ".join(daemon.command("record", "-q", "film", str(path)))
+    script = (
+        f"{ours} & sleep 0.2; until grep -q take {path}; do sleep 0.1; done; kill -INT $!; wait $!"
+    )
+    done = subprocess.run(["bash", "-c", script], env=daemon.env, capture_output=True, timeout=50,
+                          text=True, check=False)  # fmt: skip
+    assert done.returncode == 0
+    assert "seconds recorded" in done.stderr

@@ -53,6 +53,14 @@ def test_a_running_box_is_what_it_is_said_to_be(daemon: Daemon) -> None:
     assert fact(found["network"], "interfaces").split(", ")[0] == "lo"
 
 
+def test_the_command_that_enters_a_box_enters_it(daemon: Daemon) -> None:
+    daemon.run("run", "-d", "--name", "web", "--hostname", "inside", "alpine", "sleep", "600")
+    found = daemon.request("GET", "/boxes/web/explain")["sections"]
+    about = next(section["about"] for section in found if section["key"] == "namespaces")
+    command = about.partition("nsenter")[1] + about.partition("nsenter")[2]
+    assert by_hand(command + " -c hostname") == "inside\n"
+
+
 def test_what_is_said_to_be_refused_is_refused_and_the_layers_are_the_layers(
     daemon: Daemon,
 ) -> None:
