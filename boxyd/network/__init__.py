@@ -8,7 +8,7 @@
     rules.py        networks and ports -> nftables rules (pure)     firewall.py  puts them in force
     addresses.py    which subnet, which address (pure)              ports.py     host ports, held
     dnswire.py      questions and answers (pure)                    dns.py       the responders
-    files.py        resolv.conf and hosts (pure)
+    files.py        resolv.conf and hosts (pure)    hosts.py    keeps the boxes' hosts files true
     rtnetlink.py    the kernel's protocol for links, addresses, routes
 
 Constraint: nothing here is loaded by zygote, shim or command line; what blocks runs in the one

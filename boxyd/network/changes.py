@@ -132,12 +132,12 @@ class Changes:
             finally:
                 os.close(netns)
         except OSError as error:
-            self._places.give_back(live, box.id)
+            self._places.give_back(live, box.id, lives=True)
             raise Unsupported(
                 f"box {box.name} could not be connected to {live.network.name}: {error.strerror}"
             ) from None
         except BaseException:
-            self._places.give_back(live, box.id)
+            self._places.give_back(live, box.id, lives=True)
             raise
         return endpoint
 
@@ -172,7 +172,7 @@ class Changes:
                     await self._fabric.refresh()
                     if record.link is not None:
                         await record.link.let_go([held_name(one) for one in gone])
-                self._places.give_back(live, box.id)
+                self._places.give_back(live, box.id, lives=True)
             return self._shelf.change(
                 record, "network.disconnected", data={"network": name},
                 networks=rest, ports=published,

@@ -22,9 +22,10 @@ from boxy_core.errors import BoxyError, Conflict, Unsupported
 from boxy_core.models_network import Network, Published
 from boxy_core.paths import Paths
 from boxyd.errands import Errands
-from boxyd.network import bridge, files
+from boxyd.network import bridge
 from boxyd.network.dns import Resolvers, Responder
 from boxyd.network.firewall import Firewall
+from boxyd.network.hosts import HostsFiles
 from boxyd.network.live import Live
 from boxyd.network.ports import holder
 from boxyd.network.rules import Wanted
@@ -32,8 +33,6 @@ from boxyd.network.worker import Worker
 
 LINGER = 2.0
 """seconds that a bridge stays when its last box is gone: often the next one comes at once"""
-HOSTS_AFTER = 0.1
-"""seconds in which changes of a network are collected before hosts files are written"""
 
 log = logging.getLogger("boxyd.network")
 
@@ -63,7 +62,7 @@ class Fabric:
         self._traces = paths.run + "/networks"
         """stands while there is anything of ours on the host"""
         self.errands = Errands(log)
-        self._hosts: dict[str, asyncio.TimerHandle] = {}
+        self.hosts = HostsFiles(paths, networks, self.errands)
 
     # ------------------------------------------------------------------ up and down
 
@@ -218,36 +217,11 @@ class Fabric:
 
         return servers
 
-    def names_changed(self, live: Live) -> None:
-        """Bring the hosts files of the network's boxes up to date, soon."""
-        if live.network.id not in self._hosts:
-            loop = asyncio.get_running_loop()
-            self._hosts[live.network.id] = loop.call_later(HOSTS_AFTER, self._write_hosts, live)
-
-    def _write_hosts(self, live: Live) -> None:
-        self._hosts.pop(live.network.id, None)
-        texts = {
-            f"{self._paths.box(box_id)}/etc/hosts": files.block(self.others(box_id))
-            for box_id in live.members
-        }
-        if texts:
-            self.errands.send(asyncio.to_thread(_rewrite_all, texts))
-
-    def others(self, box_id: str) -> list[tuple[str, tuple[str, ...]]]:
-        """Whom a box can reach by name, on all of its networks."""
-        return [
-            line
-            for live in self._networks()
-            if box_id in live.holders
-            for line in live.lines(without=box_id)
-        ]
-
     # ------------------------------------------------------------------ the end
 
     async def close(self) -> None:
         """Let go: networks with boxes stay as they are, the others go."""
-        for handle in self._hosts.values():
-            handle.cancel()
+        self.hosts.flush()
         for live in self._networks():
             self._stop_dns(live)
             if live.up and not live.holders:
@@ -256,12 +230,6 @@ class Fabric:
         await self.errands.wait(5.0)
         self.firewall.close()
         await asyncio.to_thread(self.worker.close)
-
-
-def _rewrite_all(texts: dict[str, str]) -> None:
-    for path, block in texts.items():
-        with contextlib.suppress(OSError):  # the box is gone, or mounts its own
-            files.rewrite(path, block)
 
 
 def _forward_chains(listing: str, own: str) -> list[dict[str, str]]:

@@ -92,13 +92,16 @@ class Places:
     def known(self, live: Live, box: Box, endpoint: Endpoint) -> None:
         """The network knows the box by its names as they are now."""
         live.join(box, endpoint)
-        self._fabric.names_changed(live)
+        self._fabric.hosts.changed(live)
 
-    def give_back(self, live: Live, box_id: str) -> None:
-        """The box has left: its addresses and names are free."""
+    def give_back(self, live: Live, box_id: str, *, lives: bool = False) -> None:
+        """The box has left: its addresses and names are free.
+
+        One that `lives` on without the network forgets the names that were known there.
+        """
         live.leave(box_id)
         self._fabric.left(live)
-        self._fabric.names_changed(live)
+        self._fabric.hosts.changed(live, left=box_id if lives else "")
 
 
 def _plug(live: Live, endpoint: Endpoint, number: int) -> Plug:

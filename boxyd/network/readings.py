@@ -57,7 +57,7 @@ class Readings:
             for text in filter(None, (endpoint.address, endpoint.address6)):
                 own[text.partition("/")[0]] = [name, *(n for n in (box.name,) if n != name)]
         gateway = lives[0].network.gateway if lives else ports.LOOPBACK
-        others = files.block(self._fabric.others(box.id)) if lives else ""
+        others = files.block(self._fabric.hosts.others(box.id)) if lives else ""
         return files.hosts(own or {"127.0.1.1": [name]}, _extra(box.spec, gateway), others)
 
 

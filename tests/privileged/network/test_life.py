@@ -33,7 +33,14 @@ def test_a_running_box_is_connected_and_disconnected(ground: Ground) -> None:
     # it lasts over a restart of the box, then it goes live
     daemon.run("restart", "-t", "0", "web")
     assert ground.says("web", "10.9.0.50") == "I-am-db"
+    # its names leave the files of those that stay, and theirs its own; other networks' names stay
+    daemon.run("run", "-d", "--name", "near", "alpine", "sleep", "300")
+    ground.until(lambda: {"web", "front"} <= names_in(ground, "db"))
+    ground.until(lambda: {"db", "near"} <= names_in(ground, "web"))
     daemon.run("network", "disconnect", "back", "web")
+    ground.until(lambda: not {"web", "front"} & names_in(ground, "db"), 3)
+    ground.until(lambda: "db" not in names_in(ground, "web"), 3)
+    assert "near" in names_in(ground, "web")
     assert ground.inside("web", "ls /sys/class/net").split() == ["eth0", "lo"]
     assert "not on network" in daemon.boxy("network", "disconnect", "back", "web").stderr
 
@@ -44,6 +51,13 @@ def test_a_running_box_is_connected_and_disconnected(ground: Ground) -> None:
     assert shared.startswith("I-am-db\neth0\nlo\n")
     assert "10.9.0.50" in shared
     assert "does not go" in daemon.boxy("run", "-p", "1:1", "--network", "box:db", "alpine").stderr
+
+
+def names_in(ground: Ground, box: str) -> set[str]:
+    """The names of other boxes in the hosts file of a box."""
+    block = ground.inside(box, "sed -n '/kept by Boxy/,/until here/p' /etc/hosts")
+    assert block.endswith("# until here"), block
+    return {name for line in block.splitlines()[1:-1] for name in line.split()[1:]}
 
 
 def test_an_internal_network_and_one_of_ipv6(ground: Ground) -> None:
