@@ -230,7 +230,7 @@ class Networks:
                 undo.callback(self._places.give_back, live, box.id)
                 lives.append(live)
                 endpoints.append(made)
-            published, held = self.book.open(
+            published, held = self.book.open_for_start(
                 record, wishes.wanted_ports(box.spec, record.image), endpoints
             )
             for sock in held.values():

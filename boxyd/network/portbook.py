@@ -9,7 +9,7 @@ import contextlib
 import socket
 from collections.abc import Iterable
 
-from boxy_core.errors import InvalidRequest, NotFound
+from boxy_core.errors import Conflict, InvalidRequest, NotFound
 from boxy_core.models import Box
 from boxy_core.models_network import Endpoint, Port, Published
 from boxyd.boxes_shelf import Record, Shelf
@@ -51,6 +51,21 @@ class PortBook:
                 held[held_name(one)] = sock
             undo.pop_all()
         return published, held
+
+    def open_for_start(
+        self, record: Record, wanted: Iterable[Port], endpoints: list[Endpoint]
+    ) -> tuple[list[Published], dict[str, socket.socket]]:
+        """As `open`, for a box that does not run: a Conflict says that it stays, if it does."""
+        try:
+            return self.open(record, wanted, endpoints)
+        except Conflict as error:
+            name = record.box.name
+            if not record.box.spec.auto_remove:
+                error.hint += (
+                    f"; box {name} was made and stays: boxy start {name} once the port is free, "
+                    f"or boxy rm {name}"
+                )
+            raise
 
     def _all_published(self) -> list[tuple[str, Published]]:
         return [

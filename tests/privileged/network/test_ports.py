@@ -71,7 +71,11 @@ def test_ports_come_and_go_while_the_box_runs_and_belong_to_one_only(ground: Gro
     assert host.call(take) == "Address already in use"
     done = daemon.boxy("run", "-d", "--name", "thief", "-p", "8080:80", "alpine", "sleep", "9")
     assert "port 8080/tcp of the host is taken: box web publishes it" in done.stderr
+    assert "box thief was made and stays: boxy start thief once the port is free" in done.stderr
     assert ground.inspect("thief")["status"] == "created"
+    done = daemon.boxy("run", "--rm", "--name", "brief", "-p", "8080:80", "alpine", "true")
+    assert "port 8080/tcp of the host is taken" in done.stderr
+    assert "stays" not in done.stderr
     daemon.run("rm", "thief")
 
     # killed and started again: the port goes on, and is still held
