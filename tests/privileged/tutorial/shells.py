@@ -31,13 +31,12 @@ def make_shells(folder: Path, root: str, root_file_system: Path) -> dict[str, Sh
     """The user's shell ($) and the root shell (#), in a folder with a root file system `root`.
 
     Args:
-        folder: where they work; it is given to the ordinary user.
+        folder: where they work; it is given to the ordinary user.  What an earlier page left
+            there stays, as it does for a learner.
         root_file_system: what `make_root` made.
         root: "root" for the machine's own, "userns" for the one that `unshare -Ur` gives.
     """
     commands = folder / "bin"
-    commands.mkdir()
-    (commands / "python3").symlink_to(PYTHON)
     env = {
         "PATH": f"{commands}:{STEPS}:/usr/sbin:/usr/bin:/sbin:/bin",
         "HOME": str(folder),
@@ -46,9 +45,12 @@ def make_shells(folder: Path, root: str, root_file_system: Path) -> dict[str, Sh
         "TINY_ROOT": str(folder / "tiny"),
         **{name: value for name, value in os.environ.items() if name.startswith("BOXY_TEST")},
     }
-    folder.chmod(0o755)
-    subprocess.run(["cp", "-a", root_file_system, folder / "root"], check=True)
-    os.chown(folder, USER, USER)
+    if not commands.exists():
+        commands.mkdir()
+        (commands / "python3").symlink_to(PYTHON)
+        folder.chmod(0o755)
+        subprocess.run(["cp", "-a", root_file_system, folder / "root"], check=True)
+        os.chown(folder, USER, USER)
     user = Shell([*_APART, *_LOOPBACK, *_ORDINARY, *_BASH], env, folder)
     kinds = {
         "root": [*_APART, *_BASH],

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Workspace
 from tests.privileged.tutorial.shells import PYTHON, STEPS, TUTORIAL, make_root, make_shells
 from tests.support.console import replay, steps
 
@@ -31,14 +30,25 @@ def root_file_system() -> Iterator[Path]:
         yield Path(folder) / "root"
 
 
+@pytest.fixture(scope="module")
+def folders() -> Iterator[dict[str, Path]]:
+    """One folder for each kind of root: a learner does all pages in one, so they must agree."""
+    with tempfile.TemporaryDirectory(prefix="bx-own-") as own:
+        kinds = {root: Path(own, root) for _, root in CASES}
+        Path(own).chmod(0o755)
+        for folder in kinds.values():
+            folder.mkdir()
+        yield kinds
+
+
 @pytest.mark.parametrize(
     ("page", "root"), CASES, ids=[f"{page.stem}-{root}" for page, root in CASES]
 )
 @pytest.mark.timeout(180)
 def test_every_command_of_a_page_answers_as_the_page_says(
-    page: Path, root: str, workspace: Workspace, root_file_system: Path
+    page: Path, root: str, folders: dict[str, Path], root_file_system: Path
 ) -> None:
-    shells = make_shells(workspace.folder, root, root_file_system)
+    shells = make_shells(folders[root], root, root_file_system)
     try:
         replay(page, shells)
     finally:

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Step 10: a network of the box's own, a bridge to the others, and a way out.
 
-usage: 10_network.py COMMAND [ARGUMENT...]
-COMMAND may well be 09_lock_down.py with a box.
+usage: 10_network.py COMMAND [ARGUMENT...]     COMMAND may be 09_lock_down.py with a box
 """
 
 import contextlib
@@ -63,6 +62,8 @@ def make_bridge() -> None:
     """A switch in the kernel; the host has the address .1 on it and forwards for the others."""
     if f" {BRIDGE}: " in tell("ip -o link show type bridge"):
         return
+    if not shutil.which(NAT.split()[0]):
+        raise OSError(2, "neither nft nor iptables is here: install one", "NAT")
     tell(f"ip link add {BRIDGE} type bridge")
     tell(f"ip addr add {PREFIX}1/24 dev {BRIDGE}")
     tell(f"ip link set {BRIDGE} up")
@@ -74,8 +75,7 @@ def make_bridge() -> None:
 def plug_in(pid: int) -> str:
     """A cable from the bridge into the network of the process `pid`; the box's address.
 
-    We hold that network until we end: without the box it would vanish, and the cable with it,
-    and `unplug` might find another's by the same name.
+    We hold that network until we end: else `unplug` might find another's cable of this name.
     """
     os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
     for number in range(2, 255):

@@ -61,10 +61,9 @@ def box(talk: socket.socket, root: str, command: list[str]) -> None:
 
 
 class Terminal:
-    """What stands between a terminal and its viewers.
+    """What stands between a terminal and its viewers; SOCK_SEQPACKET keeps messages apart.
 
-    A viewer sends b"k" and keys, or b"w" and its window's size; it is sent b"o" and output, at
-    last b"x" and the exit status.  SOCK_SEQPACKET keeps messages apart: unix(7).
+    A viewer sends b"k" and keys, or b"w" and a size; it is sent b"o" and output, b"x" and status.
     """
 
     def __init__(self, path: str) -> None:
@@ -87,16 +86,14 @@ class Terminal:
         """The box wrote something: remember and show it."""
         try:
             output = os.read(master, 4096)
+            self.history = (self.history + output)[-HISTORY:]
+            self.show(b"o" + output, *self.viewers)
         except OSError:  # EIO: the last one closed it
             self.selector.unregister(master)
-            return
-        self.history = (self.history + output)[-HISTORY:]
-        self.show(b"o" + output, *self.viewers)
 
     def on_viewer(self, listener: socket.socket) -> None:
         """Somebody wants to look."""
         viewer, _ = listener.accept()
-        viewer.setblocking(False)
         self.viewers.append(viewer)
         self.selector.register(viewer, selectors.EVENT_READ, self.on_message)
         self.show(b"o" + self.history, viewer)
@@ -119,7 +116,7 @@ class Terminal:
         """Send, but never wait: a viewer whose queue is full is let go, and may come again."""
         for viewer in viewers:
             try:
-                viewer.send(message)
+                viewer.send(message, socket.MSG_DONTWAIT)
             except OSError:
                 viewer.shutdown(socket.SHUT_RDWR)  # so that on_message finds its end
 
@@ -146,4 +143,7 @@ def run(path: str, root: str, command: list[str]) -> int:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    sys.exit(run(words[0], os.path.abspath(words[1]), words[2:]) if words[2:] else __doc__)
+    try:
+        sys.exit(run(words[0], os.path.abspath(words[1]), words[2:]) if words[2:] else __doc__)
+    except (KeyboardInterrupt, OSError) as error:
+        sys.exit(f"11_terminal.py: {words[0]}: {getattr(error, 'strerror', 'interrupted')}")

@@ -1,17 +1,15 @@
 #!/usr/bin/env python3
 """Step 13, the shim: all that the steps before made, around one box.
-
 usage: 13_box.py FOLDER FD     FOLDER/box.json says what to run; what goes wrong is written to FD
 """
 
-import fcntl
 import importlib
 import json
 import os
 import signal
 import socket
 import sys
-import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,10 +31,7 @@ def become_the_command(talk: socket.socket, box: dict, folder: Path) -> None:
     os.symlink("pts/ptmx", "/dev/ptmx")
     master, slave = os.openpty()
     socket.send_fds(talk, [b"the other end"], [master])
-    os.setsid()
-    fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
-    for number in (0, 1, 2):
-        os.dup2(slave, number)
+    os.login_tty(slave)  # the session, the controlling terminal and 0, 1, 2 of step 11
     lock.lock_down()
     for number in (signal.SIGPIPE, signal.SIGINT, signal.SIGQUIT):  # a shell's "&" ignores two
         signal.signal(number, signal.SIG_DFL)
@@ -92,42 +87,48 @@ def plug_in(pid: int) -> str:
 
 def keep(folder: Path, box: dict, trouble: int) -> int:
     """Make the box, serve its terminal until it ends, write down how, and clean up."""
-    groups: list[str] = []
-    address = ""
-    screen = terminal.Terminal(str(folder / "terminal"))
+    groups, address = list[str](), ""
+    door, daemons = folder / "terminal", folder.parent.parent / "tiny.sock"
+    screen = terminal.Terminal(str(door))
+    os.chown(door, -1, daemons.stat().st_gid)  # who may ask the daemon may use the terminal
+    door.chmod(0o660)
     try:
-        limit(groups)
-        (folder / "cgroups").write_text("\n".join(groups))
-        ours, theirs = socket.socketpair()
-        pid = os.fork()
-        if pid == 0:
-            ours.close()
-            attempt(trouble, lambda: enter(theirs, box, folder, groups, trouble))
-        theirs.close()
         try:
-            if ours.recv(64):
-                address = plug_in(pid)
-                ours.send(b"!")
-        except OSError:
-            ours.close()  # which the child takes for the end
-            exit_status(pid)
-            raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), trouble)
-        for master in socket.recv_fds(ours, 64, 1)[1]:
-            screen.serve(master)
-        status = exit_status(pid)
+            limit(groups)
+            (folder / "cgroups").write_text("\n".join(groups))
+            ours, theirs = socket.socketpair()
+            pid = os.fork()
+            if pid == 0:
+                ours.close()
+                attempt(trouble, lambda: enter(theirs, box, folder, groups, trouble))
+            theirs.close()
+            try:
+                if ours.recv(64):
+                    address = plug_in(pid)
+                    ours.send(b"!")
+            except OSError:
+                ours.close()  # which the child takes for the end
+                exit_status(pid)
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), trouble)
+            for master in socket.recv_fds(ours, 64, 1)[1]:
+                screen.serve(master)
+            status = exit_status(pid)
+        finally:  # before anybody hears of the end: so the next box finds its address free
+            for group in groups:
+                while Path(group, "cgroup.procs").read_text():
+                    time.sleep(0.01)  # whom `stop` killed takes a moment to die
+                cgroups.remove_cgroup(group)
+            with network.alone():
+                network.unplug(address)
         (folder / "exit").write_text(str(status))
         if not screen.viewers:  # a short command is over before its viewer can be there
-            for key, _ in screen.selector.select(1.0):
+            for key, _ in screen.selector.select(2.0):
                 key.data(key.fileobj)
         screen.show(b"x" + bytes([status]), *screen.viewers)
         return status
     finally:
-        for group in groups:
-            cgroups.remove_cgroup(group)
-        with network.alone():
-            network.unplug(address)
-        (folder / "terminal").unlink()
+        door.unlink()
 
 
 def attempt(trouble: int, work: Callable[[], int]) -> None:

@@ -33,8 +33,7 @@ class Refused(Exception):
 def pull(url: str) -> dict:
     """Fetch an image; bytes from the network are touched by nobody who has power here.
 
-    The child is root of a user namespace only: enough to give files their owners, who are
-    BASE and up on disk, as boxes need them.
+    The child is root of a user namespace only: it can give files their owners, BASE and up.
     """
     ours, theirs = os.pipe()
     child = os.fork()
@@ -61,8 +60,7 @@ def run(name: str, command: list[str]) -> dict:
         raise Refused(404, f"there is no image {name}: pull it first")
     box = json.loads(image.read_text())
     box |= {"image": name, "command": command or box["command"]}
-    numbers = itertools.count(1)
-    folder = next(path for n in numbers if not (path := BOXES / f"b{n}").exists())
+    folder = next(path for n in itertools.count(1) if not (path := BOXES / f"b{n}").exists())
     folder.mkdir(mode=0o711)
     (folder / "box.json").write_text(json.dumps(box))
     os.chown(folder, BASE, BASE)
@@ -140,7 +138,10 @@ if __name__ == "__main__":
         folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     os.chown(STORE, BASE, BASE)
     lock = (ROOT / "lock").open("w")
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one daemon for one folder
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # one daemon for one folder
+    except BlockingIOError:
+        sys.exit(f"13_daemon.py: {ROOT}: another daemon has this folder")
     SOCKET.unlink(missing_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     with socketserver.UnixStreamServer(str(SOCKET), Handler) as server:

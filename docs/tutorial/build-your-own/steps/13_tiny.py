@@ -47,10 +47,13 @@ def main(verb: str, *words: str) -> int:
             return viewer.attach(box["terminal"])
         print(box["name"])
     elif verb == "ps" and not words:
-        for box in ask("GET", "/boxes"):
+        for box in sorted(ask("GET", "/boxes"), key=lambda box: int(box["name"][1:])):
             print(f"{box['name']:4} {box['image']:8} {box['status']:14} {' '.join(box['command'])}")
     elif verb == "attach" and len(words) == 1:
-        return viewer.attach(f"{ROOT}/boxes/{words[0]}/terminal")
+        try:
+            return viewer.attach(f"{ROOT}/boxes/{words[0]}/terminal")
+        except (FileNotFoundError, ConnectionRefusedError):
+            sys.exit(f"tiny: {words[0]}: is there no such box, or has that box ended?")
     elif verb == "stop" and len(words) == 1:
         print(ask("POST", "/stop", {"box": words[0]})["name"])
     else:
@@ -63,5 +66,7 @@ if __name__ == "__main__":
         sys.exit(main(*(sys.argv[1:] or [""])))
     except BrokenPipeError:  # nobody reads our output any more
         sys.exit(141)
+    except PermissionError:
+        sys.exit(f"tiny: {ROOT}: Permission denied: are you of the group of tiny.sock?")
     except OSError as error:
         sys.exit(f"tiny: {ROOT}: {error.strerror}: is 13_daemon.py running there?")

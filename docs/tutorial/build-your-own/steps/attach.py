@@ -22,7 +22,7 @@ def attach(path: str) -> int:
 
     def resized(*_: object) -> None:
         size = os.get_terminal_size(ours)
-        sock.send(b"w" + struct.pack("=HH", size.lines, size.columns))
+        send(sock, b"w" + struct.pack("=HH", size.lines, size.columns))
 
     with contextlib.ExitStack() as undo:
         if os.isatty(ours):
@@ -33,6 +33,12 @@ def attach(path: str) -> int:
         return copy(ours, sock)
 
 
+def send(sock: socket.socket, message: bytes) -> None:
+    """Send it, if anybody is there: that nobody is, `copy` will read."""
+    with contextlib.suppress(OSError):
+        sock.send(message)
+
+
 def copy(ours: int, sock: socket.socket) -> int:
     """Keys one way, output the other, until one side ends."""
     selector = selectors.PollSelector()
@@ -41,7 +47,10 @@ def copy(ours: int, sock: socket.socket) -> int:
     while True:
         ready = [key.fileobj for key, _ in selector.select()]
         if sock in ready:
-            message = sock.recv(1 << 17)
+            try:
+                message = sock.recv(1 << 17)
+            except ConnectionResetError:  # it ended before it had read all that we sent;
+                continue  # what it said before is still to be read
             if message[:1] != b"o":
                 return message[1] if message[:1] == b"x" else 125
             os.write(sys.stdout.fileno(), message[1:])
@@ -49,7 +58,7 @@ def copy(ours: int, sock: socket.socket) -> int:
             typed = os.read(ours, 4096)
             keys, leave, _ = typed.partition(LEAVE)
             if keys:
-                sock.send(b"k" + keys)
+                send(sock, b"k" + keys)
             if leave:
                 return 0
             if not typed:  # the end of a file or pipe

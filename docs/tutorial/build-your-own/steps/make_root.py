@@ -14,7 +14,7 @@ import sys
 PROGRAMS = """
     sh bash cat chmod chown cp date dd df echo env false grep head hostname id ip ipcs kill ln ls
     mkdir mknod mount mv nproc ps pwd readlink rm rmdir sed seq sleep sort stat stty sync tail
-    touch tr true tty umount uname unshare wc
+    top touch tr true tty umount uname unshare wc yes
 """.split()
 FOLDERS = "bin dev etc proc root run sys tmp var/log".split()
 FILES = {
