@@ -62,8 +62,10 @@ cgroup v1 and v2: docs/how-to/limits.md.""",
     "isolation": (
         "what a box may see and do",
         """\
-By default: own namespaces of every kind, root in the box is nobody outside, 14 capabilities, a
-filter for system calls, masked places in /proc and /sys, no network but loopback.
+By default: own namespaces of every kind, root in the box is nobody outside, 11 capabilities, a
+filter for system calls, masked places in /proc and /sys. Its network is the bridge `bridge` where
+the machine can have one: the box reaches the world, only this machine and boxes of that network
+reach the box. Else it has loopback only, and a notice says why. --network none asks for that.
   boxy run --dry-run IMAGE   the steps that would make it
   boxy explain BOX           what a running box is made of
 Flags that weaken it say so in boxy help run. More: docs/explanation/security.md.""",

@@ -35,12 +35,12 @@ def snapshots(found: Sequence[Mapping[str, Any]], now: float, *, width: int) -> 
     """The table of `boxy snapshot ls`."""
     columns = (
         Column("SNAPSHOT", flexible=True), Column("CREATED"), Column("FILES", right=True),
-        Column("SIZE", right=True), Column("BLOCKS", optional=True),
+        Column("SIZE", right=True), Column("SHARES ROOM", optional=True),
     )  # fmt: skip
     rows = [
         (
             escape(snapshot["name"]), _ago(now, snapshot["created"]), str(snapshot["entries"]),
-            format_size(snapshot["size"]), "shared" if snapshot["shared"] else "copied",
+            format_size(snapshot["size"]), "yes" if snapshot["shared"] else "no",
         )
         for snapshot in found
     ]  # fmt: skip

@@ -96,8 +96,9 @@ def trace(found: Mapping[str, Any], *, width: int, colour: bool) -> str:
     if not found["lines"]:
         lines.append("nothing was noted yet")
     last_start = _last_start(found["lines"])
+    longest = max((len(line["what"]) for line in found["lines"]), default=0)
     for line in found["lines"]:
-        lines.append(_deed(line, colour))
+        lines.append(_deed(line, longest, colour))
         if line is last_start and found["start"]:
             lines += _waterfall(found["start"], width, colour)
     return "\n".join(lines) + "\n"
@@ -109,10 +110,11 @@ def _last_start(lines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return good[-1] if good else None
 
 
-def _deed(line: Mapping[str, Any], colour: bool) -> str:
+def _deed(line: Mapping[str, Any], longest: int, colour: bool) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line["at"]))
     who = f"  pid {line['pid']} uid {line.get('uid', 0)}" if line.get("pid") else ""
-    text = f"{when}.{int(line['at'] % 1 * 1000):03d}  {line['what']:<9} {line['ms']:>10.1f} ms{who}"
+    what, ms = line["what"].ljust(longest), f"{line['ms']:>10.1f} ms"
+    text = f"{when}.{int(line['at'] % 1 * 1000):03d}  {what} {ms}{who}"
     if line.get("error"):
         text += "  " + _painted(f"failed: {escape(line['error'])}", "red", colour)
     return text

@@ -108,6 +108,22 @@ def shipped_registry() -> str:
 
 SYSTEM_SOCKET = "/run/boxy/boxyd.sock"
 
+VARIABLES = (
+    "BOXY_ROOT", "BOXY_RUN", "BOXY_SOCKET", "BOXY_REGISTRY_PATH", "BOXY_CGROUP", "BOXY_IDS",
+)  # fmt: skip
+"""what moves a path; sudo(8) drops all of them"""
+
+
+def start_hint(env: Mapping[str, str] | None = None) -> str:
+    """How to start the daemon that `env` means."""
+    env = os.environ if env is None else env
+    moved = [name for name in VARIABLES if env.get(name)]
+    if moved:
+        return (
+            f"start it with: boxyd & (as root, with the same {', '.join(moved)}: sudo drops them)"
+        )
+    return "start it with: sudo boxyd & (or `make run` in a checkout)"
+
 
 def client_paths(
     *, socket: str | None = None, run: str | None = None, env: Mapping[str, str] | None = None

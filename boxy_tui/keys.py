@@ -7,6 +7,7 @@ page docs/reference/keys.md is made from this and a test compares them.
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -45,6 +46,16 @@ def _of(cls: type, owner: type | None = None) -> Iterator[Key]:
         yield Key(shown, word[:1].lower() + word[1:], doc, binding.action)
 
 
+def _digits_as_one(keys: Iterator[Key]) -> Iterator[Key]:
+    """Digits in a row that do the same by their number are one key, `0-9`."""
+    for alike, group in itertools.groupby(keys, lambda key: key.key.isdigit() and key.sentence):
+        run = list(group)
+        if alike:
+            yield run[0]._replace(key=f"{run[0].key}-{run[-1].key}")
+        else:
+            yield from run
+
+
 def sections() -> list[tuple[str, list[Key]]]:
     """All keys, in the order in which one meets them."""
     from boxy_tui.screens.files import FilesScreen, FileTable
@@ -57,6 +68,7 @@ def sections() -> list[tuple[str, list[Key]]]:
     prefix = [Key(f"ctrl+] {k}", w, s, "") for k, w, s in PREFIX_KEYS.values()]
     prefix.append(Key("ctrl+] 1-9", "go", "The pane of that number", ""))
     scroll = [Key(key, word, sentence, "") for key, word, sentence in SCROLL_KEYS.values()]
+    replay = list(_digits_as_one(_of(ReplayScreen)))
     return [
         ("Boxes", list(_of(BoxTable, MainScreen))),
         ("Images", list(_of(ImageTable, MainScreen))),
@@ -64,7 +76,7 @@ def sections() -> list[tuple[str, list[Key]]]:
         ("Moving in a table", list(_of(Table))),
         ("In a pane: all keys go to the program, except", prefix),
         ("Scroll mode of a pane", scroll),
-        ("Replay of a recording", list(_of(ReplayScreen))),
+        ("Replay of a recording", replay),
         ("A box's files", [*_of(FileTable, FilesScreen), *_of(FilesScreen)]),
         ("Volumes", [*_of(VolumeTable, VolumesScreen), *_of(VolumesScreen)]),
         ("Looking into a registry", [*_of(RegistryTable, RegistryScreen), *_of(RegistryScreen)]),

@@ -138,7 +138,7 @@ class Traffic:
         self, name: str, to: str, tell: Tell, *, insecure: bool = False
     ) -> dict[str, Any]:
         """Send an image to a registry; `to` "" means its own name. Raises as `pull`."""
-        target = self.full_name(to or name)
+        target = self._target(name, to)
         if target.digest:
             raise InvalidRequest(
                 f"{to or name!r} is a digest; give a tag to push to",
@@ -150,6 +150,18 @@ class Traffic:
                 digest = await self._pusher.push(remote, manifest, target, tell)
         self._events.emit("image.pushed", name=str(target), digest=digest)
         return {"reference": str(target), "digest": digest}
+
+    def _target(self, name: str, to: str) -> Reference:
+        """Where a push goes. Raises as `full_name`, InvalidRequest for a name without a host."""
+        try:
+            return self.full_name(to or name)
+        except NotFound:
+            self._store.known(name)  # raises if it is not here either
+        text = to or name
+        raise InvalidRequest(
+            f"image {name!r} is here, but {text!r} does not say which registry it goes to",
+            hint=f"boxy push {name} HOST/{text}, as in registry.example:5000/{text}",
+        )
 
     # ------------------------------------------------------------------ names and room
 

@@ -161,7 +161,10 @@ COMMANDS = {
             BOX,
             Argument("NAME", "of the image, NAME[:TAG]; without it the box's", count="?"),
         ),
-        examples=(('boxy commit -c \'CMD ["httpd", "-f"]\' web site:2', "then: boxy push site:2"),),
+        examples=(
+            ('boxy commit -c \'CMD ["httpd", "-f"]\' web site:2', "for boxes of this machine"),
+            ("boxy push site:2 registry.example:5000/team/site:2", "and for others"),
+        ),
     ),
     "clone": Command(
         "clone",

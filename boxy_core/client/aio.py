@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from boxy_core.client.http import Head, ResponseReader, quote, request_head, target
 from boxy_core.errors import BoxyError, DaemonUnreachable, Denied, ProtocolError, from_wire
 from boxy_core.errors import Timeout as TimedOut
+from boxy_core.paths import start_hint
 from boxy_core.protocol import API, UPGRADE, FrameReader
 
 PIECE = 65_536
@@ -178,7 +179,7 @@ class Client:
         reason = (error.strerror or str(error)).lower()
         return DaemonUnreachable(
             f"no daemon answers on {self.socket_path} ({reason})",
-            hint="start it with: sudo boxyd & (or `make run` in a checkout)",
+            hint=start_hint(),
         )
 
 

@@ -16,6 +16,7 @@ from _socket import socket as Socket  # noqa: N812 - it is the class
 from boxy_core import wirejson
 from boxy_core.client.http import Head, ResponseReader, quote, request_head, target
 from boxy_core.errors import DaemonUnreachable, ProtocolError, Timeout, from_wire
+from boxy_core.paths import start_hint
 from boxy_core.protocol import API, UPGRADE, FrameReader
 
 TYPE_CHECKING = False
@@ -31,7 +32,6 @@ CONNECT_TIMEOUT = 5
 """seconds; a Unix socket connects at once unless the daemon's backlog is full"""
 RECEIVE = 64 * 1024
 UPLOAD_PIECE = 1 << 20
-START_HINT = "start it with: sudo boxyd & (or `make run` in a checkout)"
 
 
 class Upgraded:
@@ -276,7 +276,9 @@ class _Exchange:
             if data:
                 return self.reader.feed(data)
             if not self.reader.started:
-                raise DaemonUnreachable("the daemon went away before it answered", hint=START_HINT)
+                raise DaemonUnreachable(
+                    "the daemon went away before it answered", hint=start_hint()
+                )
             self.reader.eof()
         except ProtocolError as error:
             if self.reader.head is None:
@@ -392,7 +394,7 @@ def _unreachable(path: str, error: OSError) -> DaemonUnreachable:
     """Each way of not reaching a daemon, with its own next step."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return DaemonUnreachable(
-            f"no daemon runs here: there is no socket {path}", hint=START_HINT, reason="no-socket"
+            f"no daemon runs here: there is no socket {path}", hint=start_hint(), reason="no-socket"
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return DaemonUnreachable(
@@ -406,7 +408,7 @@ def _unreachable(path: str, error: OSError) -> DaemonUnreachable:
     if error.errno == errno.ECONNREFUSED:
         return DaemonUnreachable(
             f"nobody listens on {path}: the daemon has ended (its boxes go on without it)",
-            hint=START_HINT, reason="nobody-listens",
+            hint=start_hint(), reason="nobody-listens",
         )  # fmt: skip
     if error.errno == errno.EAGAIN:
         return DaemonUnreachable(
@@ -414,7 +416,7 @@ def _unreachable(path: str, error: OSError) -> DaemonUnreachable:
             hint="it hangs or is overloaded; its log says why",
         )  # fmt: skip
     reason = error.strerror or str(error)
-    return DaemonUnreachable(f"cannot reach the daemon on {path}: {reason}", hint=START_HINT)
+    return DaemonUnreachable(f"cannot reach the daemon on {path}: {reason}", hint=start_hint())
 
 
 def _permission_hint(path: str) -> str:

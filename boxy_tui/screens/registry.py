@@ -277,7 +277,7 @@ class RegistryScreen(Screen[None]):
         except BoxyError as error:
             self.boxy.complain(error)
         else:
-            self.boxy.say(f"{reference} is here.", "n on the images' table runs it.")
+            self.boxy.say(f"{reference} is here.", "Enter runs it, in the table of images.")
         finally:
             self._pulls.pop(reference, None)
         self._draw()

@@ -74,8 +74,8 @@ class ReplayScreen(Screen[None], inherit_bindings=False):
         Binding("right", f"seek({STEP})", "forward"),
         Binding("pageup", f"seek(-{STRIDE})", "minute back"),
         Binding("pagedown", f"seek({STRIDE})", "minute forward"),
-        Binding("home", "portion(0)", "start"),
-        Binding("end", "portion(10)", "end"),
+        Binding("home", "beginning", "start"),
+        Binding("end", "ending", "end"),
         *(Binding(str(n), f"portion({n})", "tenth", show=n == 1) for n in range(10)),
         Binding("plus,equals_sign,greater_than_sign", "faster(1)", "faster", key_display="+"),
         Binding("minus,less_than_sign", "faster(-1)", "slower", key_display="-"),
@@ -107,8 +107,16 @@ class ReplayScreen(Screen[None], inherit_bindings=False):
         """Five seconds with an arrow key, a minute with a page key."""
         self.pane.go_to(self.pane.now + seconds)
 
+    def action_beginning(self) -> None:
+        """To its beginning."""
+        self.pane.go_to(0)
+
+    def action_ending(self) -> None:
+        """To its end."""
+        self.pane.go_to(self.pane.length)
+
     def action_portion(self, tenths: int) -> None:
-        """To so many tenths of it: home, 1 to 9, end."""
+        """To so many tenths of it."""
         self.pane.go_to(self.pane.length * tenths / 10)
 
     def action_faster(self, by: int) -> None:

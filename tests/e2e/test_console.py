@@ -130,7 +130,7 @@ def test_without_a_daemon_it_says_so_and_finds_it_when_it_comes(
     daemon = new_daemon()
     terminal = new_terminal(80, 24)
     terminal.start([sys.executable, "-P", "-m", "boxy_tui.app"], daemon.env)
-    terminal.shows("no daemon answers", "sudo boxyd")
+    terminal.shows("no daemon answers", "boxyd &")
     daemon.start()
     terminal.shows("There are no boxes yet", not_="no daemon")
     assert workspace.folder.exists()

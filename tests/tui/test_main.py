@@ -283,7 +283,7 @@ async def test_text_from_a_box_is_never_obeyed(ui: Console, daemon: FakeDaemon) 
 async def test_without_a_daemon_it_says_what_to_do_and_goes_on_trying(tmp_path: Path) -> None:
     path = tmp_path / "s"
     async with console(path) as ui:
-        await ui.shows("no daemon answers on", "sudo boxyd", "goes on trying")
+        await ui.shows("no daemon answers on", "boxyd &", "goes on trying")
         async with make_daemon(path):
             await ui.press("ctrl+r")
             await ui.shows("web", "postgres")

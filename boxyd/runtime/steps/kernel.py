@@ -275,7 +275,7 @@ class Loopback(Step):
 
     def describe(self) -> str:
         """One line for a learner."""
-        return "bring up the loopback of a network that has nothing else"
+        return "bring up the loopback of a network namespace of its own"
 
     def apply(self, inside: Inside) -> None:
         """Set IFF_UP (netdevice(7))."""

@@ -187,7 +187,8 @@ class File(Step):
 
     def describe(self) -> str:
         """One line for a learner."""
-        return f"put a {self.target} of {len(self.text.splitlines())} lines in place"
+        lines = len(self.text.splitlines())
+        return f"put a {self.target} of {lines} line{'' if lines == 1 else 's'} in place"
 
     def prepare(self, host: Host) -> None:
         """Write it, owned by the box's root, and copy its mount."""

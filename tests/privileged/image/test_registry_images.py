@@ -132,6 +132,10 @@ def test_what_an_image_is_for_and_what_a_name_means_are_said_clearly(
     unknown = daemon.boxy("run", "--rm", "web")
     assert "does not say which registry has it" in unknown.stderr
     assert "--default-registry" in unknown.stderr
+    assert "no image 'web'" in daemon.boxy("push", "web").stderr
+    aimless = daemon.boxy("push", "alpine:latest")
+    assert "image 'alpine:latest' is here, but" in aimless.stderr
+    assert "boxy push alpine:latest HOST/alpine:latest" in aimless.stderr
     daemon.stop()
 
     registry.push("alpine", "latest", oci_image([layer({"a": b""})]))

@@ -17,7 +17,7 @@ from boxy_core import errors
 from boxy_core.client import blocking
 from boxy_core.client.blocking import Client, box_path
 from boxy_core.errors import DaemonUnreachable, NotFound, ProtocolError, Timeout
-from boxy_core.paths import default_paths
+from boxy_core.paths import default_paths, start_hint
 from boxy_core.protocol import EXIT, STDOUT, frame
 from tests.support.fake_daemon import FakeDaemon, Request, answer, error, switching
 
@@ -128,15 +128,22 @@ def reason(path: str) -> tuple[str, str]:
 
 
 def test_no_socket_says_how_to_start_the_daemon(tmp_path: Path) -> None:
-    assert reason(str(tmp_path / "none.sock")) == ("no-socket", blocking.START_HINT)
+    assert reason(str(tmp_path / "none.sock")) == ("no-socket", start_hint())
     assert reason(str(tmp_path / "none" / "none.sock"))[0] == "no-socket"
+
+
+def test_a_daemon_elsewhere_is_not_started_through_sudo_which_drops_the_variables() -> None:
+    assert "sudo boxyd &" in start_hint({})
+    moved = start_hint({"BOXY_ROOT": "/r", "BOXY_RUN": "/s", "BOXY_SOCKET": ""})
+    assert "sudo boxyd" not in moved
+    assert "boxyd & (as root, with the same BOXY_ROOT, BOXY_RUN:" in moved
 
 
 def test_a_dead_daemon_s_socket_says_that_nobody_listens(tmp_path: Path) -> None:
     path = str(tmp_path / "dead.sock")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
-    assert reason(path) == ("nobody-listens", blocking.START_HINT)
+    assert reason(path) == ("nobody-listens", start_hint())
 
 
 def test_a_file_that_is_no_socket_is_told(tmp_path: Path) -> None:

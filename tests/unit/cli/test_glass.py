@@ -59,6 +59,15 @@ def test_a_trace_shows_the_last_start_in_its_parts() -> None:
     assert "failed: no \\e[2J" in lines[-1]
 
 
+def test_a_long_word_in_a_trace_keeps_the_columns() -> None:
+    deeds = [
+        {"at": 1.0, "what": "create", "ms": 5.0, "pid": 9},
+        {"at": 2.0, "what": "change_ports", "ms": 10234.5, "pid": 9},
+    ]
+    _, *lines = glass.trace(TRACE | {"lines": deeds}, width=100, colour=False).splitlines()
+    assert len({line.index(" ms  pid 9") for line in lines}) == 1
+
+
 def test_one_section_can_be_asked_for(daemon: MakeDaemon, boxy: Boxy) -> None:
     fake = daemon({"GET /boxes/web/explain": FOUND, "GET /boxes/web/trace": TRACE})
     assert boxy(fake, "explain", "-s", "namespaces", "web").stdout.startswith("Namespaces")
