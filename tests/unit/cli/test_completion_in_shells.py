@@ -13,8 +13,8 @@ import pytest
 ZSH = r"""
 zmodload zsh/zpty
 zpty z zsh -f -i
-zpty -w z 'PS1=; autoload -U compinit; compinit -u -D; eval "$(boxy completion zsh)"; echo GO'
-zpty -r z seen '*GO*GO*'
+zpty -w z 'autoload -U compinit; compinit -u -D; eval "$(boxy completion zsh)"; PS1="REA""DY:"'
+zpty -r z seen '*READY:*'
 zpty -w -n z $'boxy @WORDS@\t\C-a echo [\C-e]\n'
 zpty -r z seen '*\[*\]*'
 print -r -- "$seen"
