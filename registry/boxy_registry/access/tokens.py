@@ -89,4 +89,9 @@ def _text(data: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    """Raises ValueError also for a spelling that is not ours: the last digit has unused bits,
+    and a token that somebody changed is not a token, whatever it decodes to."""
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if _text(data) != text:
+        raise ValueError("not canonical")
+    return data
