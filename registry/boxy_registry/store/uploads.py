@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 import secrets
 import time
@@ -175,8 +176,16 @@ class UploadFiles:
         before = time.time() - seconds
         with os.scandir(self.folder) as entries:
             for entry in entries:
-                if entry.stat(follow_symlinks=False).st_mtime < before:
+                if _last_written(entry) < before:
                     yield entry.path
+
+
+def _last_written(entry: os.DirEntry[str]) -> float:
+    """When a file was last written to; never, for one that went between list and look."""
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _sync(path: str) -> None:

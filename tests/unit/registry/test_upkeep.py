@@ -110,6 +110,17 @@ async def test_strays_and_rested_uploads_go_and_busy_ones_stay(world: World) -> 
     assert foreign.exists()
 
 
+def test_an_upload_that_ends_while_they_are_listed_is_passed_over(world: World) -> None:
+    for _ in range(2):
+        world.store.uploads.begin("a").close()
+    world.age(200_000)
+    rested = world.store.uploads.rested(3600)
+    next(rested)
+    for name in os.listdir(world.store.uploads.folder):
+        os.unlink(f"{world.store.uploads.folder}/{name}")
+    assert list(rested) == []
+
+
 async def test_empty_repositories_go_and_one_with_a_quota_stays(world: World) -> None:
     await world.blob(b"x", "empty")
     await world.store.set_quota("bounded", 5)
