@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from boxy_cli import table
 from boxy_cli.context import Context, say
-from boxy_cli.options import Group
 from boxy_core.errors import BoxyError
+from boxy_core.flags.options import Group
 from boxy_core.text import escape
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from boxy_cli.options import Argument, Command, Option
+    from boxy_core.flags.options import Argument, Command, Option
 
     Candidates = Iterable[tuple[str, str]]
 

@@ -112,7 +112,8 @@ def _context(socket: str) -> Context:
 
 
 def _run(name: str, words: Sequence[str], socket: str) -> int:
-    from boxy_cli import options, table
+    from boxy_cli import table
+    from boxy_core.flags import options
 
     try:
         found = table.find(name)
@@ -139,9 +140,9 @@ def _run(name: str, words: Sequence[str], socket: str) -> int:
 
 
 def _unknown(name: str) -> InvalidRequest:
-    from boxy_cli import elsewhere
-    from boxy_cli.suggest import nearest
     from boxy_cli.table import SYNONYMS, modules
+    from boxy_core.flags import elsewhere
+    from boxy_core.flags.suggest import nearest
 
     if name.startswith("-"):
         return InvalidRequest(f"boxy has no flag {name}", hint="boxy help shows what there is")

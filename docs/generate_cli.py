@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from boxy_cli import table
 from boxy_cli.commands.help import option_help
 from boxy_cli.help_topics import TOPICS
-from boxy_cli.options import Command, Group, Option
+from boxy_core.flags.options import Command, Group, Option
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 HEAD = """\

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from boxy_cli import table
 from boxy_cli.commands.help import option_help
 from boxy_cli.help_topics import TOPICS
-from boxy_cli.options import Command, Option
 from boxy_core import __version__
+from boxy_core.flags.options import Command, Option
 from boxy_registry import main as registry
 from boxy_registry.main import COMMANDS as REGISTRY
 from boxy_tui.keys import as_markdown

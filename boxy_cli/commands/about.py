@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from boxy_cli.commands.shared import JSON
 from boxy_cli.context import Context, say, say_json
-from boxy_cli.options import Command, Option
 from boxy_core import __version__
+from boxy_core.flags.options import Command, Option
+from boxy_core.flags.shared import JSON
 from boxy_core.text import escape
 from boxy_core.units import format_size, format_time
 
@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 
 def version(context: Context, args: Args) -> int:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 
-from boxy_cli.commands.shared import BOX, DETACH_KEYS, SIG_PROXY
 from boxy_cli.context import Context
 from boxy_cli.detach import keys_in_force
-from boxy_cli.options import Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import Conflict
+from boxy_core.flags.options import Command, Option
+from boxy_core.flags.shared import BOX, DETACH_KEYS, SIG_PROXY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 ALIVE = ("running", "paused", "stopping")
 

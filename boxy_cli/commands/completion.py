@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from boxy_cli.context import Context, say
-from boxy_cli.options import Argument, Command
+from boxy_core.flags.options import Argument, Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 BASH = """\
 # boxy completion for bash: source <(boxy completion bash)

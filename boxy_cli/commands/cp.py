@@ -12,9 +12,9 @@ import stat
 import sys
 
 from boxy_cli.context import Context, is_terminal, note
-from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import BoxyError, InvalidRequest, NotFound
+from boxy_core.flags.options import Argument, Command, Option
 from boxy_core.text import escape
 from boxy_core.units import format_size
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 _PIECE = 1 << 20
 

@@ -6,17 +6,17 @@ import time
 
 from boxy_cli.commands.ps import filter_text
 from boxy_cli.context import Context, say
-from boxy_cli.options import Command, Option
 from boxy_cli.render import event
 from boxy_core import wirejson
 from boxy_core.errors import Timeout
+from boxy_core.flags.options import Command, Option
 from boxy_core.units import format_time, parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 RESYNC = "resync"
 

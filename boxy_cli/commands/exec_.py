@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from boxy_cli.commands.shared import BOX, DETACH_KEYS, ENVIRONMENT, SIG_PROXY, environment
 from boxy_cli.context import Context, say
 from boxy_cli.detach import keys_in_force
-from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
+from boxy_core.flags.options import Argument, Command, Option
+from boxy_core.flags.shared import BOX, DETACH_KEYS, ENVIRONMENT, SIG_PROXY, environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 
 def _spec(args: Args) -> dict[str, Any]:

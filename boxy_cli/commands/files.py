@@ -6,11 +6,11 @@ import sys
 import time
 
 from boxy_cli.archive_out import refuse_terminal, write_archive
-from boxy_cli.commands.shared import BOX, JSON
 from boxy_cli.context import Context, note, say, say_json, width
-from boxy_cli.options import Argument, Command, Group, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.client.http import quote
+from boxy_core.flags.options import Argument, Command, Group, Option
+from boxy_core.flags.shared import BOX, JSON
 from boxy_core.text import escape
 from boxy_core.units import format_size
 
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 _SNAPSHOT = Argument("SNAPSHOT", "name of a snapshot")
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from boxy_cli.commands.shared import BOX, JSON
 from boxy_cli.context import Context, is_terminal, say_json, width
-from boxy_cli.options import Command, Option
 from boxy_core import glass
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import NotFound
+from boxy_core.flags.options import Command, Option
+from boxy_core.flags.shared import BOX, JSON
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 
 def explain(context: Context, args: Args) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from boxy_cli import table
 from boxy_cli.context import Context, say, width
 from boxy_cli.help_topics import TOPICS
-from boxy_cli.options import Argument, Command, Group, Option
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags.options import Argument, Command, Group, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 INDENT = "  "
 WIDEST = 34

@@ -7,9 +7,9 @@ import sys
 
 from boxy_cli.archive_out import refuse_terminal, write_archive
 from boxy_cli.context import Context, is_terminal, note, report, say
-from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.http import quote
 from boxy_core.errors import BoxyError, InvalidRequest, NotFound
+from boxy_core.flags.options import Argument, Command, Option
 from boxy_core.text import escape
 from boxy_core.units import format_size
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 CLEAR = "\r\x1b[K"
 _MARKS = {"exists": "already here", "done": "done"}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from boxy_cli.context import Context, report, say, say_json
-from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.client.http import quote
 from boxy_core.errors import BoxyError, InvalidRequest, NotFound
+from boxy_core.flags.options import Argument, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 
 def inspect(context: Context, args: Args) -> int:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from boxy_cli.commands.shared import BOX, BOXES, DETACH_KEYS, SIG_PROXY, seconds
 from boxy_cli.context import Context, note, report, say
 from boxy_cli.detach import keys_in_force
-from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import BoxyError, Conflict, InvalidRequest
+from boxy_core.flags.options import Argument, Command, Option
+from boxy_core.flags.shared import BOX, BOXES, DETACH_KEYS, SIG_PROXY, seconds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 
 def start(context: Context, args: Args) -> int:

@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 import sys
 
-from boxy_cli.commands.shared import BOX
 from boxy_cli.context import Context, is_terminal
-from boxy_cli.options import Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags.options import Command, Option
+from boxy_core.flags.shared import BOX
 from boxy_core.protocol import STDERR, STDOUT
 from boxy_core.text import LineFilter
 from boxy_core.units import parse_time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 
 def _tail(text: str) -> int | None:

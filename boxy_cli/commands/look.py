@@ -6,15 +6,15 @@ import sys
 import time
 
 from boxy_cli import render
-from boxy_cli.commands.shared import BOX, JSON
 from boxy_cli.context import Context, say, say_json, width
-from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
+from boxy_core.flags.options import Argument, Command, Option
+from boxy_core.flags.shared import BOX, JSON
 from boxy_core.text import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 
 def top(context: Context, args: Args) -> int:

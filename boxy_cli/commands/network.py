@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from boxy_cli.commands.network_options import ADDRESSES
-from boxy_cli.commands.shared import BOX, JSON, pairs
 from boxy_cli.context import Context, say, say_json, width
-from boxy_cli.options import Argument, Command, Group, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.client.http import quote
 from boxy_core.errors import InvalidRequest, NotFound
+from boxy_core.flags.network import ADDRESSES
+from boxy_core.flags.options import Argument, Command, Group, Option
+from boxy_core.flags.shared import BOX, JSON, pairs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 
 def create(context: Context, args: Args) -> int:

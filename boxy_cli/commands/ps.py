@@ -6,14 +6,14 @@ import os
 import sys
 import time
 
-from boxy_cli.commands.shared import JSON
 from boxy_cli.context import Context, is_terminal, say, say_json, width
-from boxy_cli.options import Command, Option
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags.options import Command, Option
+from boxy_core.flags.shared import JSON
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 
 def filter_text(text: str) -> str:

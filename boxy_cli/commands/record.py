@@ -7,18 +7,18 @@ import signal
 import sys
 import time
 
-from boxy_cli.commands.shared import BOX, DETACH_KEYS
 from boxy_cli.context import Context, note
 from boxy_cli.detach import keys_in_force
-from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import BoxyError, InvalidRequest
+from boxy_core.flags.options import Argument, Command, Option
+from boxy_core.flags.shared import BOX, DETACH_KEYS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
     from boxy_core.recorder import Recorder
 
 ALIVE = ("running", "paused", "stopping")

@@ -6,11 +6,11 @@ import sys
 
 from boxy_cli import render
 from boxy_cli.commands.images import INSECURE
-from boxy_cli.commands.shared import JSON
 from boxy_cli.context import Context, is_terminal, note, say, say_json, width
-from boxy_cli.options import Argument, Command, Group, Option
 from boxy_core.client.http import quote
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags.options import Argument, Command, Group, Option
+from boxy_core.flags.shared import JSON
 from boxy_core.text import escape
 from boxy_core.units import format_size
 
@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 MAX_PASSWORD = 4096
 

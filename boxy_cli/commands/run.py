@@ -9,109 +9,34 @@ from __future__ import annotations
 import os
 import sys
 
-from boxy_cli.commands.isolation import CONFINEMENT, SECURITY, SPACES
-from boxy_cli.commands.isolation import fields as isolation
-from boxy_cli.commands.mount_options import MOUNTS, mounts_spec
-from boxy_cli.commands.network_options import NETWORK, network_spec
-from boxy_cli.commands.shared import (
-    DETACH_KEYS,
-    ENVIRONMENT,
-    LIMITS,
-    SIG_PROXY,
-    environment,
-    limits,
-    pairs,
-    seconds,
-)
 from boxy_cli.context import Context, say
 from boxy_cli.detach import keys_in_force
-from boxy_cli.options import Argument, Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import BoxyError, InvalidRequest
+from boxy_core.flags.box import BOX_FLAGS, box_spec
+from boxy_core.flags.options import Argument, Command, Option
+from boxy_core.flags.shared import DETACH_KEYS, SIG_PROXY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from boxy_cli.options import Args
-
-_COMMON = (
-    Option("-i", "--interactive", help="keep standard input open"),
-    Option("-t", "--tty", help="give it a terminal"),
-    Option("--name", metavar="NAME", help="name of the box; without it one is made up"),
-    Option("--rm", help="remove the box when it ends"),
-    Option("-h", "--hostname", metavar="NAME", help="its host name (usually the short id)"),
-    *ENVIRONMENT,
-    Option("-w", "--workdir", metavar="FOLDER", help="folder that the command starts in"),
-    Option("-u", "--user", metavar="USER[:GROUP]", help="name or number of who runs the command"),
-    Option("--entrypoint", metavar="COMMAND", help="replace the image's entrypoint"),
-    Option("-l", "--label", metavar="NAME=VALUE", many=True, help="attach a label"),
-    *MOUNTS,
-    *LIMITS,
-    Option("--pull", metavar="WHEN", choices=("missing", "always", "never"),
-           help="whether to ask the registry: missing (if it is not here), always, never"),
-    *CONFINEMENT,
-    Option("--read-only", help="nothing outside of /dev, /run, /tmp and volumes can be written"),
-    Option("--init", help="reap processes by a small PID 1 above the command"),
-    Option("--cap-add", metavar="CAPABILITY", many=True, help="give a capability, or ALL"),
-    Option("--cap-drop", metavar="CAPABILITY", many=True, help="take a capability, or ALL"),
-    SECURITY,
-    Option("--userns", metavar="MODE", choices=("private", "host"),
-           help="private: root in the box is nobody outside; host: it is root"),
-    *NETWORK,
-    *SPACES,
-    Option("--stop-signal", metavar="SIGNAL", kind="signal", help="what boxy stop sends"),
-    Option("--stop-timeout", metavar="TIME", parse=seconds,
-           help="grace period between stop and kill (10s)"),
-)  # fmt: skip
+    from boxy_core.flags.options import Args
 
 
 def spec(args: Args) -> dict[str, Any]:
-    """The model BoxSpec of the flags; only what was given."""
-    given: dict[str, Any] = {
-        "image": args["image"],
-        "name": args["name"],
-        "command": args["command"],
-        "entrypoint": _entrypoint(args["entrypoint"]),
-        "env": environment(args["env"], args["env_file"]),
-        "workdir": args["workdir"],
-        "user": args["user"],
-        "hostname": args["hostname"],
-        "labels": pairs("--label", args["label"]),
-        "tty": args["tty"],
-        "stdin": args["interactive"],
-        "auto_remove": args["rm"],
-        **network_spec(args.values),
-        "limits": limits(args.values),
-        **mounts_spec(args.values),
-        "read_only": args["read_only"],
-        "init": args["init"],
-        "cap_add": args["cap_add"],
-        "cap_drop": args["cap_drop"],
-        "userns": args["userns"],
-        **isolation(args),
-        "stop_signal": args["stop_signal"],
-        "stop_timeout": args["stop_timeout"],
-    }
-    wanted = {
-        key: value
-        for key, value in given.items()
-        if value or isinstance(value, float) or (key == "no_new_privs" and value is False)
-    }
-    if args["entrypoint"] == "":
-        wanted["entrypoint"] = []  # the image's is taken away
+    """The model BoxSpec of the flags and arguments; only what was given."""
+    wanted = {"image": args["image"], **box_spec(args)}
+    if args["command"]:
+        wanted["command"] = args["command"]
     if args["tty"]:
         from boxy_cli.session import terminal_environment
         from boxy_cli.terminal import window_size
 
-        wanted["env"] = {**terminal_environment(), **given["env"]}
+        wanted["env"] = {**terminal_environment(), **wanted.get("env", {})}
         wanted["rows"], wanted["cols"] = window_size(0, 1, 2)
     return wanted
-
-
-def _entrypoint(text: str | None) -> list[str] | None:
-    return [text] if text else None
 
 
 # ------------------------------------------------------------------ the commands
@@ -269,9 +194,9 @@ COMMANDS = {
         description="Make a box from an image and run a command in it. The exit status is the "
         "command's. Flags after IMAGE belong to the command.",
         options=(
-            *_COMMON[:2],
+            *BOX_FLAGS[:2],
             Option("-d", "--detach", help="leave it in the background and print its id"),
-            *_COMMON[2:],
+            *BOX_FLAGS[2:],
             DETACH_KEYS,
             SIG_PROXY,
             Option("--explain", help="show the kernel steps first, then take them"),
@@ -290,7 +215,7 @@ COMMANDS = {
         "create",
         create,
         description="Make a box without starting it and print its id; boxy start starts it.",
-        options=_COMMON,
+        options=BOX_FLAGS,
         arguments=_ARGUMENTS,
         passthrough=True,
         examples=(("boxy create --name job alpine ./nightly", "to be started later"),),

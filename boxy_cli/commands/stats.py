@@ -6,16 +6,16 @@ import sys
 
 from boxy_cli import render
 from boxy_cli.context import Context, is_terminal, say, say_json, width
-from boxy_cli.options import Argument, Command, Option
 from boxy_core import wirejson
 from boxy_core.client.blocking import box_path
+from boxy_core.flags.options import Argument, Command, Option
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 HOME, CLEAR_BELOW, CLEAR_LINE = "\x1b[H", "\x1b[J", "\x1b[K"
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from boxy_cli.commands.shared import BOXES, LIMITS, limits
 from boxy_cli.context import Context, note
-from boxy_cli.options import Command, Option
 from boxy_core.client.blocking import box_path
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags.options import Command, Option
+from boxy_core.flags.shared import BOXES, LIMITS, limits
 from boxy_core.portwords import closing, ports
 from boxy_core.text import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 
 def update(context: Context, args: Args) -> int:

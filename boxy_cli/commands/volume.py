@@ -5,17 +5,17 @@ from __future__ import annotations
 import sys
 import time
 
-from boxy_cli.commands.shared import JSON, pairs
 from boxy_cli.context import Context, note, report, say, say_json, width
-from boxy_cli.options import Argument, Command, Group, Option
 from boxy_core.client.http import quote
 from boxy_core.errors import BoxyError
+from boxy_core.flags.options import Argument, Command, Group, Option
+from boxy_core.flags.shared import JSON, pairs
 from boxy_core.text import escape
 from boxy_core.units import format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 VOLUMES = Argument("VOLUME", "name of a volume", count="+", kind="volume")
 _QUIET = Option("-q", "--quiet", help="names alone")

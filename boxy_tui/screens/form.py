@@ -2,142 +2,32 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.suggester import SuggestFromList
-from textual.widgets import Checkbox, Input, Label
+from textual.suggester import Suggester, SuggestFromList
 
-from boxy_core.errors import BoxyError, InvalidRequest
-from boxy_core.portwords import ports
-from boxy_core.units import parse_cpus, parse_size
-from boxy_tui import commandline
-from boxy_tui.folding import fold
-from boxy_tui.format import Cell, plain
+from boxy_core.errors import BoxyError
+from boxy_tui.widgets.fields import Message, Row, Switch
 from boxy_tui.widgets.keybar import KeyBar
-from boxy_tui.widgets.lines import Lines
+from boxy_tui.wish import FIELDS, SWITCHES, Wish, completion, field_of, read_form
 
 if TYPE_CHECKING:
     from boxy_tui.app import BoxyApp
 
-FIELDS = (
-    ("image", "Image", "alpine"),
-    ("command", "Command", "the image's own"),
-    ("name", "Name", "made up if empty"),
-    ("memory", "Memory", "512m; no limit if empty"),
-    ("cpus", "CPUs", "1.5; no limit if empty"),
-    ("env", "Environment", "NAME=value OTHER='two words'"),
-    ("network", "Network", "the daemon's default; none, host, a network's name"),
-    ("ports", "Ports", "8080:80 53:53/udp; on 127.0.0.1 unless an address is given"),
-)
-SWITCHES = (
-    ("tty", "terminal", True),
-    ("rm", "remove at exit", False),
-    ("attach", "attach", True),
-)
 
-
-class Wish(NamedTuple):
-    """What the form says: the spec for the daemon, and whether to attach."""
-
-    spec: dict[str, Any]
-    attach: bool
-
-
-def read_form(values: Mapping[str, str], switches: Mapping[str, bool]) -> Wish:
-    """The form's fields as a box spec.  Raises InvalidRequest naming the field."""
-    image = values["image"].strip()
-    if not image:
-        raise InvalidRequest("The image is missing.", hint="⇥ on the first screen lists them.")
-    spec: dict[str, Any] = {
-        "image": image,
-        "tty": switches["tty"],
-        "stdin": switches["tty"] or switches["attach"],
-        "auto_remove": switches["rm"],
-    }
-    if command := commandline.words(values["command"]):
-        spec["command"] = command
-    if name := values["name"].strip():
-        spec["name"] = name
-    limits: dict[str, Any] = {}
-    if memory := values["memory"].strip():
-        limits["memory"] = parse_size(memory)
-    if cpus := values["cpus"].strip():
-        limits["cpus"] = parse_cpus(cpus)
-    if limits:
-        spec["limits"] = limits
-    if env := _environment(values["env"]):
-        spec["env"] = env
-    if network := values.get("network", "").strip():
-        spec["network"] = network
-    if given := values.get("ports", "").split():
-        spec["ports"] = [port for word in given for port in ports(word, "Ports")]
-    return Wish(spec, switches["attach"])
-
-
-def _words(field: str, text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise InvalidRequest(
-            f"The {field} has a quote that is not closed.", hint=f"({error})"
-        ) from None
-
-
-def _environment(text: str) -> dict[str, str]:
-    env = {}
-    for word in _words("environment", text):
-        name, equals, value = word.partition("=")
-        if not equals or not name:
-            raise InvalidRequest(f"{word!r} is not a variable.", hint="Write NAME=value.")
-        env[name] = value
-    return env
-
-
-class Message(Lines):
-    """What is wrong, or what is being done."""
-
-    DEFAULT_CSS: ClassVar[str] = "Message { height: 2; max-height: 6; }"
+class SuggestFlags(Suggester):
+    """Completes a flag of `boxy run`; → takes it."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[list[Cell]] = [[], [("␣", "key"), (" flips a switch", "dim")]]
+        super().__init__(case_sensitive=True)
 
-    def say(self, text: str, hint: str = "", tone: str = "bad") -> None:
-        """Show a sentence and a hint."""
-        width = self.size.width or 60
-        self.rows = [*fold([(plain(text), tone)], width), *fold([(plain(hint), "dim")], width)]
-        self.styles.height = max(2, len(self.rows))
-        self.repaint()
-
-    def line_cells(self, y: int) -> Sequence[Cell]:
-        """One of the lines."""
-        return self.rows[y] if y < len(self.rows) else []
-
-
-class Field(Input):
-    """A line of the form; Enter is the form's, after the letters that were typed before it."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.submit", "run")]
-
-
-class Switch(Checkbox, inherit_bindings=False):
-    """A checkbox whose states differ in shape too, not by colour alone; Enter is the form's."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "toggle_button", show=False)]
-
-    def on_mount(self) -> None:
-        """Begin with the right sign."""
-        self.watch(self, "value", self._sign)
-
-    def _sign(self, value: bool) -> None:
-        self.BUTTON_INNER = "✔" if value else " "
-        self.refresh()
+    async def get_suggestion(self, value: str) -> str | None:
+        """The line with its last word completed."""
+        return completion(value) or None
 
 
 class FormScreen(ModalScreen[str]):
@@ -162,21 +52,16 @@ class FormScreen(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """One line for each field."""
         names = [image.name for image in self.boxy.state.images if not image.problem]
+        suggest: dict[str, Suggester] = {"image": SuggestFromList(names), "flags": SuggestFlags()}
         with Vertical(id="form"):
-            for name, label, hint in FIELDS:
-                with Horizontal(classes="field"):
-                    yield Label(label)
-                    yield Field(
-                        value=self._image if name == "image" else "",
-                        placeholder=hint,
-                        id=f"f-{name}",
-                        compact=True,
-                        suggester=SuggestFromList(names) if name == "image" else None,
-                    )
+            with VerticalScroll(can_focus=False):
+                for name, label, hint in FIELDS:
+                    value = self._image if name == "image" else ""
+                    yield Row(name, label, hint, value, suggest.get(name))
             with Horizontal(classes="switches"):
                 for name, label, on_ in SWITCHES:
                     yield Switch(label, on_, id=f"s-{name}", compact=True)
-            yield Message()
+            yield Message([[("␣", "key"), (" flips a switch", "dim")]])
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -188,22 +73,35 @@ class FormScreen(ModalScreen[str]):
         """Give it up."""
         self.dismiss("")
 
+    def _values(self) -> dict[str, str]:
+        return {name: self.query_one(f"#r-{name}", Row).field.value for name, _, _ in FIELDS}
+
     def action_submit(self) -> None:
         """Check the fields and ask the daemon."""
         if self._busy:
             return
-        values = {name: self.query_one(f"#f-{name}", Input).value for name, _, _ in FIELDS}
+        for row in self.query(Row):
+            row.clear()
         switches = {name: self.query_one(f"#s-{name}", Switch).value for name, _, _ in SWITCHES}
         try:
-            wish = read_form(values, switches)
+            wish = read_form(self._values(), switches)
         except BoxyError as error:
-            self.query_one(Message).say(error.message, error.hint)
+            self._complain(error)
             return
         self._busy = True
         self.run_worker(self._run(wish), exclusive=True)
 
+    def _complain(self, error: BoxyError) -> None:
+        """Say it beneath the field that it is about, or below all of them."""
+        message = self.query_one("#form > Message", Message)
+        if field := field_of(error, self._values()):
+            message.say("")
+            self.query_one(f"#r-{field}", Row).complain(error.message, error.hint)
+        else:
+            message.say(error.message, error.hint)
+
     async def _run(self, wish: Wish) -> None:
-        say = self.query_one(Message).say
+        say = self.query_one("#form > Message", Message).say
         try:
             await self.boxy.deeds.prepare(
                 wish.spec["image"], lambda text: say(text, tone="accent"), quiet=True
@@ -213,7 +111,7 @@ class FormScreen(ModalScreen[str]):
             if not wish.attach:
                 box = await self.boxy.deeds.start(box)
         except BoxyError as error:
-            say(error.message, error.hint)
+            self._complain(error)
             self._busy = False
         else:
             self.dismiss(box.id)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Input, Label
 
 from boxy_core.errors import BoxyError, InvalidRequest
 from boxy_core.models import Box, Limits
 from boxy_core.units import format_cpus, format_size_exact, parse_cpus, parse_size
-from boxy_tui.screens.form import Field, Message
+from boxy_tui.widgets.fields import Message, Row
 from boxy_tui.widgets.keybar import KeyBar
 
 if TYPE_CHECKING:
@@ -115,7 +114,9 @@ def changes(texts: Mapping[str, str], limits: Limits) -> dict[str, Any]:
             found[line.field] = line.kind.read(text) if text else None
         except InvalidRequest as error:
             label = line.label.strip()
-            raise InvalidRequest(f"{label}: {error.message}", hint=error.hint) from None
+            raise InvalidRequest(
+                f"{label}: {error.message}", hint=error.hint, field=line.field
+            ) from None
     return found
 
 
@@ -140,14 +141,7 @@ class LimitsScreen(ModalScreen[bool]):
         with Vertical(id="form", classes="limits"):
             with VerticalScroll(can_focus=False):
                 for line in LINES:
-                    with Horizontal(classes="field"):
-                        yield Label(line.label)
-                        yield Field(
-                            value=texts[line.field],
-                            placeholder=line.hint,
-                            id=f"f-{line.field}",
-                            compact=True,
-                        )
+                    yield Row(line.field, line.label, line.hint, texts[line.field])
             yield Message()
         yield KeyBar()
 
@@ -156,7 +150,7 @@ class LimitsScreen(ModalScreen[bool]):
         from boxy_tui.format import plain
 
         self.query_one("#form").border_title = f" Limits of {plain(self.box.name)} "
-        message = self.query_one(Message)
+        message = self.query_one("#form > Message", Message)
         message.say("An empty field takes the limit away.", tone="dim")
         self.query_one("#f-memory").focus()
 
@@ -166,22 +160,35 @@ class LimitsScreen(ModalScreen[bool]):
 
     def action_submit(self) -> None:
         """Check the fields and ask the daemon."""
-        texts = {line.field: self.query_one(f"#f-{line.field}", Input).value for line in LINES}
+        for row in self.query(Row):
+            row.clear()
+        texts = {line.field: self._row(line.field).field.value for line in LINES}
         try:
             wanted = changes(texts, self.box.spec.limits)
         except BoxyError as error:
-            self.query_one(Message).say(error.message, error.hint)
+            self._complain(error)
             return
         if not wanted:
             self.dismiss(False)
             return
         self.run_worker(self._change(wanted), exclusive=True)
 
+    def _row(self, field: str) -> Row:
+        return self.query_one(f"#r-{field}", Row)
+
+    def _complain(self, error: BoxyError) -> None:
+        """Say it beneath the field that it is about, or below all of them."""
+        field = error.details.get("field")
+        if field in Limits.__struct_fields__:
+            self._row(str(field)).complain(error.message, error.hint)
+        else:
+            self.query_one("#form > Message", Message).say(error.message, error.hint)
+
     async def _change(self, wanted: dict[str, Any]) -> None:
         try:
             box = await self.boxy.deeds.update(self.box, wanted)
         except BoxyError as error:
-            self.query_one(Message).say(error.message, error.hint)
+            self._complain(error)
             return
         self.box = msgspec.structs.replace(self.box, spec=box.spec)
         self.dismiss(True)

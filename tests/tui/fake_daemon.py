@@ -388,7 +388,10 @@ class FakeDaemon:
             return self.running.get(box.id, [])
         if parts[2] in ("explain", "trace", "history"):
             return self._look(box, parts[2])
-        return to_builtins(self._act(box, parts[2]))
+        update = parts[2] == "update"
+        return to_builtins(
+            self._update(box, json.loads(raw)) if update else self._act(box, parts[2])
+        )
 
     def _look(self, box: Box, what: str) -> Any:
         if what == "history":
@@ -415,6 +418,13 @@ class FakeDaemon:
         box = replace(make_box(name, Status.CREATED, image=spec.image), spec=spec)
         self.put(box, "box.created")
         return to_builtins(box)
+
+    def _update(self, box: Box, change: dict[str, Any]) -> Box:
+        self.bodies.append(change)
+        limits = replace(box.spec.limits, **change)
+        changed = replace(box, spec=replace(box.spec, limits=limits))
+        self.put(changed, "box.updated")
+        return changed
 
     def _act(self, box: Box, verb: str) -> Box:
         after = {

@@ -15,7 +15,7 @@ from boxy_tui.screens.main import MainScreen
 from boxy_tui.screens.reading import InspectScreen, LogsScreen
 from boxy_tui.widgets.keybar import KeyBar
 from tests.tui.conftest import Console, console, make_daemon
-from tests.tui.fake_daemon import FakeDaemon, make_box
+from tests.tui.fake_daemon import MIB, FakeDaemon, make_box
 
 
 async def test_boxes_are_listed_once_and_then_followed(ui: Console, daemon: FakeDaemon) -> None:
@@ -187,6 +187,50 @@ async def test_keys_typed_ahead_reach_the_fields_that_they_were_meant_for(
     await ui.in_pane()
     assert daemon.bodies[-1]["command"] == ["sh"]
     assert daemon.bodies[-1]["name"] == "mine"
+
+
+async def test_letters_do_not_overtake_the_keys_that_edit(ui: Console, daemon: FakeDaemon) -> None:
+    await ui.press("n")
+    for key in ("x", "x", "ctrl+u", "s", "h", "i", "backspace", "enter"):
+        ui.app.post_message(events.Key(key, key if len(key) == 1 else None))
+    await ui.in_pane()
+    assert daemon.bodies[-1]["command"] == ["sh"]
+
+
+async def test_a_wrong_flag_is_said_beneath_its_line_and_mended_there(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    await ui.press("n", *["tab"] * 8)
+    for key in "--read-onyl":
+        await ui.pilot.press("minus" if key == "-" else key)
+    await ui.press("enter")
+    await ui.shows("✖", "did you mean --read-only?")
+    assert not daemon.bodies
+    await ui.press("ctrl+u")
+    for key in "--read-o":
+        await ui.pilot.press("minus" if key == "-" else key)
+    await ui.press("right", "enter")
+    await ui.in_pane()
+    assert daemon.bodies[-1]["read_only"] is True
+
+
+async def test_limits_are_changed_in_their_form_and_a_wrong_one_is_said_there(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    await ui.select("web")
+    await ui.press("u")
+    await ui.shows("Limits of web", "256m")
+    await ui.press("ctrl+u")
+    await ui.type("much")
+    await ui.press("enter")
+    await ui.shows("✖ Memory: 'much' is not a size")
+    assert not daemon.bodies
+    await ui.press("ctrl+u")
+    await ui.type("512m")
+    await ui.press("enter")
+    await ui.until(lambda: isinstance(ui.app.screen, MainScreen), "the form is closed")
+    assert daemon.bodies == [{"memory": 512 * MIB}]
+    assert daemon.boxes[make_box("web").id].spec.limits.memory == 512 * MIB
 
 
 async def test_the_form_says_what_is_wrong_and_stays(ui: Console, daemon: FakeDaemon) -> None:

@@ -54,7 +54,7 @@ def test_each_line_tells_what_stops_it_and_names_a_test_that_exists() -> None:
 
 
 def test_every_flag_that_weakens_a_box_says_what_it_gives_away() -> None:
-    from boxy_cli.commands import isolation
+    from boxy_core.flags import isolation
 
     text = " ".join(row[0] for row in table("What weakens it, and how far"))
     for option in (*isolation.SPACES, *isolation.CONFINEMENT, isolation.SECURITY):

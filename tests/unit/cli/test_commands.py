@@ -445,5 +445,5 @@ def test_a_short_command_loads_nothing_heavy(daemon: MakeDaemon, words: list[str
     )  # fmt: skip
     status, *loaded = done.stderr.split()
     assert status == "0"
-    assert "boxy_cli.options" in loaded
+    assert "boxy_core.flags.options" in loaded
     assert set(HEAVY) & set(loaded) == set()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from boxy_cli import options, table
+from boxy_cli import table
 from boxy_cli.main import main
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags import options
 
 
 def test_a_command_of_others_is_answered_with_what_to_do(

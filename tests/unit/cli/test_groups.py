@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from boxy_cli import options
 from boxy_cli.commands.help import group_help
-from boxy_cli.options import Argument, Command, Group
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags import options
+from boxy_core.flags.options import Argument, Command, Group
 
 
 def group() -> Group:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from boxy_cli import options, table
+from boxy_cli import table
 from boxy_cli.commands import run
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags import options
 from boxy_core.portwords import closing, ports
 
 

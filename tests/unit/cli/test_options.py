@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxy_cli import options, table
-from boxy_cli.options import Argument, Command, HelpAsked, Option
-from boxy_cli.suggest import distance, nearest
+from boxy_cli import table
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags import options
+from boxy_core.flags.options import Argument, Command, HelpAsked, Option
+from boxy_core.flags.suggest import distance, nearest
 
 EVERY = sorted(command.name for command in table.every())
 

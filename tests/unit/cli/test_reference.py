@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from boxy_cli import options, table
+from boxy_cli import table
+from boxy_core.flags import options
 
 DOCS = Path(__file__).parents[3] / "docs"
 

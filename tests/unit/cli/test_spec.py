@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from boxy_cli import options, table
-from boxy_cli.commands import run, shared
+from boxy_cli import table
+from boxy_cli.commands import run
 from boxy_core import models
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags import options, shared
 
 
 def spec(*words: str) -> dict[str, Any]:

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from boxy_cli.commands.mount_options import mount, volume
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags.mounts import mount, volume
 from boxy_core.models import BoxSpec, Mount, convert
 from boxyd import mounts_check
 

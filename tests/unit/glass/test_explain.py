@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from boxy_cli.commands.shared import LIMITS
 from boxy_core import glass
+from boxy_core.flags.shared import LIMITS
 from boxy_core.models import Box, BoxSpec, Limits, Status
 from boxy_core.models_network import Endpoint, Network, Published
 from boxyd.cgroup.interface import CgroupFile

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from boxy_core.errors import InvalidRequest
+from boxy_core.errors import Conflict, Internal, InvalidRequest, NotFound
 from boxy_core.models import Limits
 from boxy_core.protocol import STDERR, STDOUT
 from boxy_tui.panes.link import exit_words
 from boxy_tui.screens import limits as limits_form
-from boxy_tui.screens.form import FIELDS, SWITCHES, read_form
 from boxy_tui.screens.reading import LogCutter, json_lines
+from boxy_tui.wish import FIELDS, SWITCHES, completion, field_of, read_form
 
 
 def fields(**values: str) -> dict[str, str]:
@@ -47,6 +47,55 @@ def test_what_cannot_be_is_refused_with_a_hint(wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_form(fields(**wrong), SWITCHED)
     assert caught.value.hint
+
+
+def test_a_line_of_flags_is_read_as_boxy_run_reads_it_and_adds_to_the_fields() -> None:
+    wish = read_form(
+        fields(memory="64m", env="A=1", volumes="data:/srv",
+               flags="--pids-limit 9 -e B=2 -v more:/more:ro --cap-drop ALL --read-only -d "
+                     "--tmpfs /run:size=1m -u 1000 -w /srv --stop-timeout 3 "
+                     "--security seccomp=unconfined"),
+        SWITCHED,
+    )  # fmt: skip
+    assert wish.spec["limits"] == {"memory": 64 << 20, "pids": 9}
+    assert wish.spec["env"] == {"A": "1", "B": "2"}
+    assert [mount["target"] for mount in wish.spec["mounts"]] == ["/srv", "/more", "/run"]
+    assert (wish.spec["cap_drop"], wish.spec["read_only"]) == (["ALL"], True)
+    assert (wish.spec["user"], wish.spec["workdir"]) == ("1000", "/srv")
+    assert (wish.spec["stop_timeout"], wish.spec["seccomp"]) == (3.0, "unconfined")
+    assert not wish.attach, "-d leaves it in the background"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("flags", "--read-onyl", "did you mean --read-only"),
+        ("flags", "--restart always", "systemd"),
+        ("flags", "--memory 1g", "twice"),
+        ("flags", "nginx", "no flag"),
+        ("flags", "--help", "boxy help run"),
+        ("volumes", "nowhere", "SOURCE:TARGET"),
+        ("ports", "http", "Ports"),
+    ],
+)
+def test_what_is_wrong_is_said_of_its_field(field: str, text: str, said: str) -> None:
+    values = fields(memory="64m", **{field: text})
+    with pytest.raises(InvalidRequest) as caught:
+        read_form(values, SWITCHED)
+    assert field_of(caught.value, values) == field
+    assert said in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_an_error_of_the_daemon_is_put_at_the_name_it_speaks_of() -> None:
+    values = fields(name="web")
+    assert field_of(Conflict("the name web is taken"), values) == "name"
+    assert field_of(NotFound("there is no image 'alpine'"), values) == "image"
+    assert field_of(Internal("it broke"), values) == ""
+
+
+def test_a_flag_is_completed_from_its_beginning() -> None:
+    assert completion("-t --read-o") == "-t --read-only"
+    assert completion("--read-only") == completion("-t") == completion("--zzz") == ""
 
 
 LIMITS = Limits(memory=64 << 20, cpus=1.5, pids=100, io_read_bps={"/dev/vda": 1 << 20})

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from boxy_cli.options import Option
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags.options import Option
 from boxy_core.units import parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from boxy_cli.options import Args
+    from boxy_core.flags.options import Args
 
 LARGEST_PROFILE = 1 << 20
 """bytes of a seccomp profile; the daemon takes no larger request"""

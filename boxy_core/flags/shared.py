@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from boxy_cli.commands.isolation import count, pages, rate, storage
-from boxy_cli.options import Argument, Option
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags.isolation import count, pages, rate, storage
+from boxy_core.flags.options import Argument, Option
 from boxy_core.units import parse_cpus, parse_duration, parse_size
 
 BOX = Argument("BOX", "id, unique beginning of an id, or name", kind="box")

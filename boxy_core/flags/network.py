@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from boxy_cli.options import Option
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags.options import Option
 from boxy_core.portwords import ports
 
 TYPE_CHECKING = False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from boxy_cli.options import Option
 from boxy_core.errors import InvalidRequest
+from boxy_core.flags.options import Option
 from boxy_core.units import parse_size
 
 TYPE_CHECKING = False
@@ -125,7 +125,7 @@ def _mount(text: str, given: dict[str, str], labels: dict[str, str]) -> dict[str
 
 
 def _keys_hint(key: str) -> str:
-    from boxy_cli.suggest import nearest
+    from boxy_core.flags.suggest import nearest
 
     meant = nearest(key, list(_KEYS))
     known = ", ".join(name for name, field in _KEYS.items() if field)

@@ -268,7 +268,7 @@ class _Reader:
             return option
         if flag in ("--help", "-h"):
             raise HelpAsked
-        from boxy_cli import elsewhere
+        from boxy_core.flags import elsewhere
 
         if instead := elsewhere.flag(self._command.name, flag):
             raise InvalidRequest(f"`boxy {self._command.name}` has no {flag}", hint=instead)
@@ -340,7 +340,7 @@ def _switch(flag: str, text: str) -> bool:
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
-    from boxy_cli.suggest import nearest  # only when something is wrong
+    from boxy_core.flags.suggest import nearest  # only when something is wrong
 
     found = nearest(word, known)
     return f"did you mean {found}?" if found else ""
