@@ -77,7 +77,8 @@ class Boxes:
             spec, endpoints, more = await self._networks.settled(spec)
             profile, spec = _profile_of(spec)
             spec, made = self._mounts.settle(spec, image, mounted)
-            box = self._new_box(spec, name, image, [*notices, *more], endpoints, claim=True)
+            made_id = self.new_id()
+            box = self._new_box(spec, name, image, [*notices, *more], endpoints, claim=made_id)
             record = Record(box, image)
             self._shelf.add(record)  # from here on its id range is taken
             try:
@@ -100,7 +101,7 @@ class Boxes:
             if error := saved.exception():
                 log.error("box.json cannot be brought to the disk: %s", error)
 
-    async def clone(self, record: Record, name: str | None, layer: str) -> Box:
+    async def clone(self, record: Record, name: str | None, layer: str, box_id: str) -> Box:
         """A box like another, with the folder `layer`, which moves there, as its own layer.
 
         An address of its own stays the other's.  Raises as `create`.
@@ -113,7 +114,7 @@ class Boxes:
             check_name(name)
         with self._shelf.reserve(name) as given:
             spec, endpoints, more = await self._networks.settled(wanted)
-            box = self._new_box(spec, given, image, more, endpoints, claim=True)
+            box = self._new_box(spec, given, image, more, endpoints, claim=box_id)
             fresh = Record(box, image)
             self._shelf.add(fresh)
             try:
@@ -193,15 +194,16 @@ class Boxes:
         notices: list[str],
         endpoints: list[Endpoint],
         *,
-        claim: bool = False,
+        claim: str = "",
     ) -> Box:
+        """`claim` is the id of a box that is really to be, whose range of ids is taken."""
         spec, other = settled(self._shelf, spec)
         taken = [record.box.id_base for record in self._shelf if record.box.id_base]
-        box_id = self._new_id()
+        box_id = claim or self.new_id()
         base = (
             other.box.id_base
             if other is not None
-            else self._launches.new_id_base(spec.userns, taken, box_id if claim else "")
+            else self._launches.new_id_base(spec.userns, taken, claim)
         )
         return Box(
             id=box_id,
@@ -218,7 +220,8 @@ class Boxes:
             weakened=weakened(spec),
         )
 
-    def _new_id(self) -> str:
+    def new_id(self) -> str:
+        """An id that no box has."""
         while True:
             box_id = secrets.token_hex(32)
             # all digits would be taken for a number by YAML, a shell, a host name's reader

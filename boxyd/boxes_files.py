@@ -31,6 +31,7 @@ from boxyd.boxes_rules import image_of, require_alive
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.files import jobs
 from boxyd.files.jobs import Job
+from boxyd.runtime import quota
 from boxyd.state import FROZEN_FILE, write_atomic
 from boxyd.trees import remove_tree
 
@@ -61,10 +62,12 @@ class Snapshot(Model, frozen=True, kw_only=True):
 class Files:
     """Jobs on the files of boxes."""
 
-    def __init__(self, paths: Paths, shelf: Shelf, lives: Lives) -> None:
+    def __init__(self, paths: Paths, shelf: Shelf, lives: Lives, *, counts: bool = False) -> None:
         self._paths = paths
         self._shelf = shelf
         self._lives = lives
+        self._counts = counts
+        """the file system counts what a box's layer takes (boxyd.runtime.quota)"""
 
     # ------------------------------------------------------------------ inside the tree
 
@@ -126,12 +129,16 @@ class Files:
         if not _is_folder(upper):
             return {"changes": [], "cut": False}
         lowers = list(record.box.layers)
-        return await jobs.answer({"job": "changes", "upper": upper, "lowers": lowers})
+        points = _mount_points(record.box)
+        job = {"job": "changes", "upper": upper, "lowers": lowers, "points": points}
+        return await jobs.answer(job)
 
     @contextlib.asynccontextmanager
-    async def copied(self, record: Record) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    async def copied(
+        self, record: Record, into: str = ""
+    ) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """A consistent copy of the box's layer, removed at the end unless it was moved away;
-        and what is told of it, `frozen` (seconds) too."""
+        and what is told of it, `frozen` (seconds) too.  `into`: the box that it is for."""
         target = f"{self._paths.box(record.box.id)}/{_COPY}{secrets.token_hex(6)}"
         try:
             async with record.lock:
@@ -140,18 +147,23 @@ class Files:
                         f"box {record.box.name} is removed",
                         hint="boxy ps -a lists those that are there",
                     )
-                told = await self._copy(record, target)
+                told = await self._copy(record, target, self._project(into))
             yield target, told
         finally:
             await asyncio.to_thread(remove_tree, target)
 
-    async def _copy(self, record: Record, target: str) -> dict[str, Any]:
+    def _project(self, box_id: str) -> int:
+        """The number that a layer of that box counts under; 0: none."""
+        return quota.project_of(box_id) if self._counts and box_id else 0
+
+    async def _copy(self, record: Record, target: str, project: int) -> dict[str, Any]:
         upper = self._upper(record.box)
         if not _is_folder(upper):  # it never ran: it has what its image has
-            self._empty_layer(record, target)
+            self._empty_layer(record, target, project)
             return {"entries": 0, "size": 0, "shared": True, "frozen": 0.0}
         moves = record.box.status is Status.RUNNING and record.group is not None
-        job = {"job": "copy", "upper": upper, "target": target, "running": moves}
+        job = {"job": "copy", "upper": upper, "target": target, "running": moves,
+               "project": project}  # fmt: skip
         async with jobs.started(job) as running:
             told = await running.line()
             frozen = 0.0
@@ -164,11 +176,13 @@ class Files:
             await running.finish()
             return {**told["done"], "frozen": frozen}
 
-    def _empty_layer(self, record: Record, target: str) -> None:
+    def _empty_layer(self, record: Record, target: str, project: int) -> None:
         like = os.stat(record.box.layers[-1])
         os.mkdir(target, 0o700)
         os.chown(target, like.st_uid, like.st_gid)
         os.chmod(target, like.st_mode & 0o7777)
+        if project:
+            quota.mark(target, project)
 
     @contextlib.asynccontextmanager
     async def _standing_still(self, record: Record) -> AsyncIterator[None]:
@@ -284,7 +298,8 @@ class Files:
         """The snapshot stays; a copy of it takes the layer's place by one rename."""
         folder = self._paths.box(record.box.id)
         copy, old = (f"{folder}/{_COPY}{secrets.token_hex(6)}" for _ in range(2))
-        job = {"job": "copy", "upper": f"{source}/upper", "target": copy, "running": False}
+        job = {"job": "copy", "upper": f"{source}/upper", "target": copy, "running": False,
+               "project": self._project(record.box.id)}  # fmt: skip
         try:
             await jobs.answer(job)
             with contextlib.suppress(FileNotFoundError):
@@ -336,6 +351,10 @@ def _snapshot_at(path: str) -> Snapshot | None:
             return msgspec.json.decode(file.read(), type=Snapshot)
     except (OSError, ValueError):
         return None
+
+
+def _mount_points(box: Box) -> list[str]:
+    return [os.path.normpath(mount.target) for mount in box.spec.mounts]
 
 
 def _is_folder(path: str) -> bool:

@@ -40,8 +40,9 @@ class Keeper:
 
     async def clone(self, record: Record, name: str | None) -> Box:
         """A new box like this one, with a copy of its files; it does not run yet."""
-        async with self._files.copied(record) as (copy, told):
-            box = await self._boxes.clone(record, name, copy)
+        box_id = self._boxes.new_id()
+        async with self._files.copied(record, box_id) as (copy, told):
+            box = await self._boxes.clone(record, name, copy, box_id)
         self._shelf.tell(record, "box.cloned", into=box.id, frozen=told["frozen"])
         return box
 

@@ -439,7 +439,7 @@ class Lives:
     def adopt(self, record: Record, link: Link) -> None:
         """Take up a box that an earlier daemon left running."""
         record.link = link
-        self._networks.adopt(record.box)
+        self._networks.adopt(record.box, link)
         self._follow(record, link)
 
     def _heard(self, record: Record, event: dict[str, Any]) -> None:
@@ -451,7 +451,8 @@ class Lives:
 
     def started_unseen(self, record: Record, link: Link) -> None:
         """A start came through although the daemon that asked for it was killed meanwhile."""
-        self._running(record, link)
+        record.network = self._networks.unseen(record.box)
+        self._networks.adopt(self._running(record, link), link)
 
     def finish_stopping(self, record: Record) -> None:
         """Go on with a stop that an earlier daemon had begun."""

@@ -39,13 +39,13 @@ class Disk:
 
     def __init__(self, paths: Paths, *, counts: bool) -> None:
         self._paths = paths
-        self._counts = counts
+        self.counts = counts
         self._sizes: dict[str, int] = {}
         self._due: dict[str, float] = {}
 
     def require(self) -> None:
         """Raises Unsupported where no layer can be limited, saying what to do."""
-        if not self._counts:
+        if not self.counts:
             raise Unsupported(
                 f"this machine cannot limit a box's disk: {self._paths.root} is on a file system "
                 "without project quotas",
@@ -57,7 +57,7 @@ class Disk:
     def limit(self, box: Box, size: int | None) -> None:
         """Let the box's layer take `size` bytes from now on (None: all); what it has stays."""
         upper = self._upper(box.id)
-        if self._counts and os.path.isdir(upper):
+        if self.counts and os.path.isdir(upper):
             quota.limit(upper, quota.project_of(box.id), size or 0)
 
     def used(self, box_id: str) -> int | None:
@@ -68,7 +68,7 @@ class Disk:
         """The box is removed; its number must not limit anyone later."""
         self._sizes.pop(box.id, None)
         self._due.pop(box.id, None)
-        if self._counts and box.spec.limits.disk:
+        if self.counts and box.spec.limits.disk:
             with contextlib.suppress(OSError):
                 quota.limit(self._paths.boxes, quota.project_of(box.id), 0)
 
@@ -100,7 +100,7 @@ class Disk:
     async def _measure(self, box: Box) -> int | None:
         upper = self._upper(box.id)
         try:
-            if self._counts:
+            if self.counts:
                 await asyncio.sleep(0)
                 return quota.used(upper, quota.project_of(box.id))
             return await asyncio.to_thread(size_of, upper)

@@ -7,12 +7,15 @@ by piece, as fast as the slower of the two.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 from aiohttp import web
 
-from boxy_core.errors import InvalidRequest
+from boxy_core.errors import InvalidRequest, Timeout
 from boxy_core.protocol import API
 from boxyd.boxes_keep import Commit
+from boxyd.boxes_shelf import Record
 from boxyd.files.jobs import PIECE, Job
 from boxyd.handlers_answer import HOUSE, answer, stream
 from boxyd.handlers_boxes import found
@@ -20,6 +23,9 @@ from boxyd.handlers_glass import told
 from boxyd.handlers_query import Query, body, empty_body
 
 TAR = "application/x-tar"
+STALLS = 60.0
+"""seconds that a client may neither take nor give a byte while a box that does not run is kept
+from starting for it"""
 _MAX_OFFSET = 1 << 62
 _BOX = API + "/boxes/{ref}"
 
@@ -82,17 +88,42 @@ async def take_out(request: web.Request) -> web.StreamResponse:
     files = request.app[HOUSE].files
     with found(request) as record:
         path, follow = _path(query), query.flag("follow")
+        patience = _patience(record)
         async with files.inside(record, job="pack", path=path, follow=follow) as job:
-            return await _sent(request, job)
+            return await _sent(request, job, patience)
 
 
-async def _sent(request: web.Request, job: Job) -> web.StreamResponse:
+def _patience(record: Record) -> float | None:
+    """How long a client may stand still: of a box that does not run the lock is held for it."""
+    return None if record.alive else STALLS
+
+
+async def _sent(request: web.Request, job: Job, patience: float | None) -> web.StreamResponse:
     """The job's archive as the answer; an error before its first byte is an ordinary one."""
     await job.line()
     async with stream(request, TAR) as out:
         async for piece in job.pieces():
-            await out.write(piece)
+            try:
+                with _not_stalled():
+                    async with asyncio.timeout(patience):
+                        await out.write(piece)
+            except Timeout:
+                if request.transport is not None:
+                    request.transport.abort()  # it would not take our last words either
+                raise
     return out
+
+
+@contextlib.contextmanager
+def _not_stalled() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError:
+        raise Timeout(
+            f"the copy was given up: its client stood still for {STALLS:g} s, and the box "
+            "cannot start meanwhile",
+            hint="copy into a file first, or start the box",
+        ) from None
 
 
 async def put_in(request: web.Request) -> web.Response:
@@ -101,19 +132,30 @@ async def put_in(request: web.Request) -> web.Response:
     files = request.app[HOUSE].files
     with found(request) as record:
         path, owners = _path(query), query.flag("owners")
+        patience = _patience(record)
         async with files.inside(record, job="extract", path=path, owners=owners) as job:
-            feeding = asyncio.create_task(_fed(request, job))
+            feeding = asyncio.create_task(_fed(request, job, patience))
+            hearing = asyncio.create_task(job.line())
             try:
-                result = await job.line()
+                await asyncio.wait([feeding, hearing], return_when=asyncio.FIRST_COMPLETED)
+                if not hearing.done():
+                    await feeding  # a client that left, or stalled, ends the job with it
+                result = await hearing
                 await job.finish()
             finally:
                 feeding.cancel()
-                await asyncio.wait([feeding])
+                hearing.cancel()
+                await asyncio.wait([feeding, hearing])
         return answer(result)
 
 
-async def _fed(request: web.Request, job: Job) -> None:
-    async for piece in request.content.iter_chunked(PIECE):
+async def _fed(request: web.Request, job: Job, patience: float | None) -> None:
+    while True:
+        with _not_stalled():
+            async with asyncio.timeout(patience):
+                piece = await request.content.read(PIECE)
+        if not piece:
+            break
         await job.feed(piece)
     job.no_more()
 
@@ -130,7 +172,7 @@ async def export(request: web.Request) -> web.StreamResponse:
     Query(request)
     with found(request) as record:
         async with request.app[HOUSE].files.whole(record) as job:
-            return await _sent(request, job)
+            return await _sent(request, job, None)
 
 
 # ---------------------------------------------------------------------- what is kept

@@ -111,7 +111,7 @@ async def furnish(
     )
     house.visits = Visits(shelf, launches)
     house.volumes = volumes
-    house.files = Files(paths, shelf, lives)
+    house.files = Files(paths, shelf, lives, counts=disk.counts)
     house.keeper = Keeper(paths, shelf, boxes, house.files)
     damaged = volumes.load()
     damaged += await Recovery(paths, state, shelf, lives, launches, cgroups).run()

@@ -102,6 +102,7 @@ def build(
         "namespaces": plan_spaces.namespaces(spec, mapped, host),
         "join": plan_spaces.join(spec, joined, mapped),
         "id_map": [[0, box.id_base, COUNT]] if mapped else [],
+        "network": plan_network.taken(setting),
         "cgroup": {
             "tasks": list(cgroup.tasks),
             "procs": list(cgroup.procs),

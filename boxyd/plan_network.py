@@ -7,6 +7,10 @@ box's network sees what its shim mounted there.
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from boxy_core.models import BoxSpec
 from boxyd.ports import Setting
 from boxyd.runtime import steps
@@ -38,3 +42,11 @@ def file(name: str, folder: str, text: str, setting: Setting) -> steps.Step:
 def wait(setting: Setting) -> list[steps.Step]:
     """The wait for the daemon, which connects the box meanwhile."""
     return [steps.Network(networks=list(setting.waits_for))] if setting.waits_for else []
+
+
+def taken(setting: Setting) -> dict[str, Any]:
+    """The box's connections and published ports; nothing of it is the runtime's."""
+    told: dict[str, Any] = msgspec.to_builtins(
+        {"endpoints": setting.endpoints, "ports": setting.ports}
+    )
+    return told

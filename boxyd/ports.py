@@ -110,6 +110,9 @@ class Setting(NamedTuple):
     """names of the networks that the box is to be connected to"""
     joins: str = ""
     """the folder of the box whose network it shares, or "" """
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[Published, ...] = ()
+    """what a start has taken: in the plan for a daemon that finds the box running unawares"""
 
 
 class Starting(Protocol):
@@ -143,7 +146,10 @@ class Networks(Protocol):
     def ended(self, box: Box) -> None:
         """The box is no more."""
 
-    def adopt(self, box: Box) -> None:
+    def unseen(self, box: Box) -> Starting:
+        """What a start took that an earlier daemon began and did not see through."""
+
+    def adopt(self, box: Box, link: Link) -> None:
         """A box that an earlier daemon left running."""
 
     def renamed(self, box: Box) -> None:

@@ -12,11 +12,11 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from boxy_core.files import pack
-from boxyd.runtime import copytree, stage
+from boxyd.runtime import copytree, quota, stage
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = "trusted.overlay.opaque"
@@ -30,39 +30,71 @@ CHANGES = 200_000
 # ---------------------------------------------------------------------- what has changed
 
 
-def changes(upper: str, lowers: list[str]) -> Iterator[tuple[str, str]]:
+class _Level:
+    """A folder of the layer on the way down."""
+
+    __slots__ = ("below", "fd", "names", "ours", "path", "told")
+
+    def __init__(self, fd: int, path: str, below: list[int], told: str = "") -> None:
+        self.fd = fd
+        self.path = path
+        self.below = below
+        """the same folder in the image's layers"""
+        self.names = iter(sorted(os.listdir(fd)))
+        self.told = told
+        """"A" or "C" while it is held back: perhaps only places for mounts are in it"""
+        self.ours = False
+        """there is a place for a mount in it, which is not told"""
+
+    def close(self) -> None:
+        for fd in (self.fd, *self.below):
+            os.close(fd)
+
+
+def changes(
+    upper: str, lowers: list[str], points: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
     """("A" added, "C" changed, "D" deleted; path) of everything in the layer, as Docker tells it.
 
-    `lowers` are the image's trees, lowest first.
+    `lowers` are the image's trees, lowest first.  What Boxy made itself is not told: places for
+    its own files and for mounts, at `points`, and folders that hold nothing else.
     """
-    levels: list[tuple[int, str, list[int], Iterator[str]]] = []
     below = [os.open(tree, _FOLDER) for tree in reversed(lowers)]
-    top = os.open(upper, _FOLDER)
-    levels.append((top, "", below, iter(sorted(os.listdir(top)))))
+    levels = [_Level(os.open(upper, _FOLDER), "", below)]
     try:
         while levels:
-            here, path, trees, names = levels[-1]
-            name = next(names, None)
+            level = levels[-1]
+            name = next(level.names, None)
             if name is None:
-                _close(levels.pop())
+                level.close()
+                levels.pop()
+                if level.told and not level.ours:
+                    yield from _told(levels, level.told, level.path)
+                elif level.told:
+                    levels[-1].ours = True
                 continue
-            yield from _change(levels, here, f"{path}/{name}", trees, name)
+            for kind, path in _change(levels, level, name, points):
+                yield from _told(levels, kind, path)
     finally:
         for level in levels:
-            _close(level)
+            level.close()
 
 
-def _close(level: tuple[int, str, list[int], Iterator[str]]) -> None:
-    for fd in (level[0], *level[2]):
-        os.close(fd)
+def _told(levels: list[_Level], kind: str, path: str) -> Iterator[tuple[str, str]]:
+    """A change, and before it the folders above that were held back."""
+    for level in levels:
+        if level.told and level.path != path:
+            yield level.told, level.path
+            level.told = ""
+    yield kind, path
 
 
 def _change(
-    levels: list[tuple[int, str, list[int], Iterator[str]]],
-    here: int, path: str, trees: list[int], name: str,
-) -> Iterator[tuple[str, str]]:  # fmt: skip
+    levels: list[_Level], level: _Level, name: str, points: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    path, trees = f"{level.path}/{name}", level.below
     try:
-        found = os.stat(name, dir_fd=here, follow_symlinks=False)
+        found = os.stat(name, dir_fd=level.fd, follow_symlinks=False)
     except FileNotFoundError:
         return
     before = _before(trees, name)
@@ -70,20 +102,32 @@ def _change(
         if before is not None:
             yield "D", path
         return
-    if path in _OURS and stat.S_ISREG(found.st_mode) and not found.st_size:
-        return
-    yield ("A" if before is None else "C"), path
+    kind = "A" if before is None else "C"
     if not stat.S_ISDIR(found.st_mode):
+        if stat.S_ISREG(found.st_mode) and not found.st_size and path in (*_OURS, *points):
+            level.ours = True
+        else:
+            yield kind, path
         return
-    inner = os.open(name, _FOLDER, dir_fd=here)
+    inner = os.open(name, _FOLDER, dir_fd=level.fd)
     inside = _inside(trees, name) if before is not None and stat.S_ISDIR(before.st_mode) else []
     if _opaque(inner):
+        yield kind, path
+        kind = ""
         gone = _names(inside) - set(os.listdir(inner))
         for fd in inside:
             os.close(fd)
         yield from (("D", f"{path}/{child}") for child in sorted(gone))
         inside = []
-    levels.append((inner, path, inside, iter(sorted(os.listdir(inner)))))
+    elif before is not None and _dress(before) != _dress(found):
+        yield kind, path
+        kind = ""
+    levels.append(_Level(inner, path, inside, kind))
+    levels[-1].ours = path in points
+
+
+def _dress(found: os.stat_result) -> tuple[int, int, int]:
+    return found.st_mode, found.st_uid, found.st_gid
 
 
 def _before(trees: list[int], name: str) -> os.stat_result | None:
@@ -139,15 +183,21 @@ def _opaque(fd: int) -> bool:
 # ---------------------------------------------------------------------- copies
 
 
-def copy(upper: str, target: str, stand_still: Callable[[], None] | None) -> dict[str, Any]:
+def copy(
+    upper: str, target: str, stand_still: Callable[[], None] | None, project: int = 0
+) -> dict[str, Any]:
     """Copy the layer to the new folder `target`.
 
     Of a running box `stand_still` returns once it does; what changed since the first pass began
     is copied then.  What is told: entries, size, whether the blocks are shared, and seconds of
-    both passes.
+    both passes.  `project` is the number that the copy counts under (quota), 0: none; what that
+    may take is decided anew when the box is started.
     """
     began = time.time()
     os.mkdir(target, 0o700)
+    if project:
+        quota.mark(target, project)
+        quota.limit(target, project, 0)
     source, into = os.open(upper, _FOLDER), os.open(target, _FOLDER)
     try:
         moving = began if stand_still is not None else None

@@ -88,7 +88,13 @@ def _do(job: dict[str, Any], out: _Out) -> None:
     if kind == "changes":
         _changes(job, out)
     elif kind == "copy":
-        out.say({"done": layers.copy(job["upper"], job["target"], _stand_still(job, out))})
+        out.say(
+            {
+                "done": layers.copy(
+                    job["upper"], job["target"], _stand_still(job, out), job["project"]
+                )
+            }
+        )
     elif kind == "layer":
         out.say({"done": layers.layer(job["tree"], job["target"])})
     elif kind == "whole":
@@ -120,7 +126,7 @@ def _inside(kind: str, job: dict[str, Any], out: _Out) -> None:
 
 def _changes(job: dict[str, Any], out: _Out) -> None:
     found: list[dict[str, str]] = []
-    for what, path in layers.changes(job["upper"], job["lowers"]):
+    for what, path in layers.changes(job["upper"], job["lowers"], job["points"]):
         if len(found) == layers.CHANGES:
             break
         found.append({"kind": what, "path": os.fsencode(path).decode(errors="replace")})

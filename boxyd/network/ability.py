@@ -77,7 +77,7 @@ def _try_out() -> str:
 
 def _make_links() -> None:
     with Netlink() as link:
-        master = link.add_bridge("probe0", 1500)
+        master = link.add_bridge("probe0", 1500, b"\x02\0\0\0\0\2")
         link.set_up(master)
         with open("/proc/thread-self/ns/net", "rb") as here:
             link.add_veth("probe1", master, "probe2", here.fileno(), b"\x02\0\0\0\0\1", 1500)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from boxy_core.errors import Conflict, Unsupported
 from boxy_core.models_network import Network
-from boxyd.network.addresses import overlap
+from boxyd.network.addresses import mac_for, overlap
 from boxyd.network.rtnetlink import AnyNetwork, Netlink
 from boxyd.network.worker import inside
 
@@ -89,7 +89,8 @@ def ensure(network: Network) -> bool:
         _check_subnet(link, network)
         link.delete(network.interface)  # half made by a daemon that was killed
         try:
-            index = link.add_bridge(network.interface, network.mtu)
+            mac = mac_for(ipaddress.ip_address(network.gateway))
+            index = link.add_bridge(network.interface, network.mtu, mac)
         except OSError as error:
             if error.errno in _NO_LINK:
                 raise Unsupported(

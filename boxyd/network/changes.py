@@ -21,12 +21,13 @@ from boxyd.network.live import Live, is_on
 from boxyd.network.places import Places
 from boxyd.network.portbook import PortBook, held_name, meant, shown, without
 from boxyd.network.registry import DEFAULT, SHARED, Registry
+from boxyd.ports import Setting
 
 
 class Changes:
     """Connects, disconnects and publishes.
 
-    `require` raises Unsupported where boxes cannot be connected.
+    `require` raises Unsupported where boxes cannot be connected; `reads` says what a box reads.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class Changes:
         places: Places,
         book: PortBook,
         require: Callable[[], Awaitable[None]],
+        reads: Callable[[Box], Setting],
     ) -> None:
         self._shelf = shelf
         self._registry = registry
@@ -44,6 +46,7 @@ class Changes:
         self._places = places
         self._book = book
         self._require = require
+        self._reads = reads
 
     async def publish(self, record: Record, add: list[Port], remove: list[Port]) -> Box:
         """Open and close ports of a box, now if it lives, and for its next starts.
@@ -112,12 +115,20 @@ class Changes:
                     hint="boxy inspect -f networks shows which it is on",
                 )
             endpoint = msgspec.structs.replace(wish, network=name)
+            before = self._reads(box)
             if record.alive:
                 endpoint = await self._connect_now(record, await self._places.ready(name), endpoint)
-            return self._shelf.change(
+            changed = self._shelf.change(
                 record, "network.connected", data={"network": name},
                 networks=[*record.box.networks, endpoint],
             )  # fmt: skip
+            return await self._read_anew(record, before, changed)
+
+    async def _read_anew(self, record: Record, before: Setting, box: Box) -> Box:
+        """The files that a living box reads are as its networks are."""
+        if record.alive:
+            await self._fabric.hosts.exchange(box.id, before, self._reads(box))
+        return box
 
     async def _connect_now(self, record: Record, live: Live, wish: Endpoint) -> Endpoint:
         box = record.box
@@ -161,6 +172,7 @@ class Changes:
                     hint="boxy inspect -f networks shows which it is on",
                 )
             rest = [one for one in box.networks if one is not endpoint]
+            before = self._reads(box)
             published = list(box.ports)
             if record.alive and live is not None:
                 ips = {endpoint.address.partition("/")[0], endpoint.address6.partition("/")[0]}
@@ -173,7 +185,8 @@ class Changes:
                     if record.link is not None:
                         await record.link.let_go([held_name(one) for one in gone])
                 self._places.give_back(live, box.id, lives=True)
-            return self._shelf.change(
+            changed = self._shelf.change(
                 record, "network.disconnected", data={"network": name},
                 networks=rest, ports=published,
             )  # fmt: skip
+            return await self._read_anew(record, before, changed)

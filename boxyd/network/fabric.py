@@ -9,11 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -22,7 +19,7 @@ from boxy_core.errors import BoxyError, Conflict, Unsupported
 from boxy_core.models_network import Network, Published
 from boxy_core.paths import Paths
 from boxyd.errands import Errands
-from boxyd.network import bridge
+from boxyd.network import bridge, conntrack, obstacles
 from boxyd.network.dns import Resolvers, Responder
 from boxyd.network.firewall import Firewall
 from boxyd.network.hosts import HostsFiles
@@ -53,10 +50,12 @@ class Fabric:
         self._networks = networks
         self._dns_of = dns_of
         self.worker = Worker()
-        self.firewall = Firewall(f"boxy_{instance}", self.worker, on_restored)
+        self.firewall = Firewall(f"boxy_{instance}", self.worker, on_restored, self._others_changed)
         self.resolvers = Resolvers()
         self.ports: dict[str, list[Published]] = {}
         """what is published, by the box's id"""
+        self._open: set[Published] | None = None
+        """the ports that the rules are about; None: whatever an earlier daemon left"""
         self._marker = paths.run + "/forwarding"
         """stands while forwarding is on because of us"""
         self._traces = paths.run + "/networks"
@@ -81,7 +80,7 @@ class Fabric:
                 await self.worker.run(self._enable_forwarding, bool(network.subnet6))
                 live.up = True
                 await self.refresh()
-                live.notices = await self.worker.run(self._obstacles, network)
+                await self._look_for_obstacles(live)
                 await self._start_dns(live)
             except BaseException:
                 live.up = False
@@ -91,7 +90,12 @@ class Fabric:
 
     async def refresh(self) -> None:
         """Have the rules for what is up and published now.  Raises Unsupported."""
-        await self.firewall.apply(self._wanted())
+        wanted = self._wanted()
+        await self.firewall.apply(wanted)
+        before, self._open = self._open, set(wanted.ports)
+        changed = [] if before is None else before ^ self._open
+        if udp := [port for port in changed if port.protocol == "udp"]:
+            await self.worker.run(_forget_flows, udp)
 
     def _wanted(self) -> Wanted:
         nets = tuple(live.net() for live in self._networks() if live.up)
@@ -150,7 +154,8 @@ class Fabric:
     # ------------------------------------------------------------------ forwarding
 
     def _enable_forwarding(self, six: bool) -> None:
-        if bridge.enable_forwarding(six=six):
+        others = obstacles.guarded(self.firewall)
+        if bridge.enable_forwarding(six=six) or others:
             self._mark(self._marker, "boxyd switched net.ipv4.ip_forward on")
 
     def _mark(self, path: str, text: str) -> None:
@@ -162,29 +167,27 @@ class Fabric:
         if not os.path.exists(self._marker):
             return
         with contextlib.suppress(OSError, BoxyError):
-            if not _forward_chains(self.firewall.chains(), self.firewall.name):
+            if not obstacles.chains(self.firewall):
                 bridge.write("ipv4/ip_forward", "0")
             os.unlink(self._marker)
 
-    def _obstacles(self, network: Network) -> list[str]:
-        """Other programs' rules that drop what is forwarded, with what lets ours pass."""
-        found = []
-        for family, table, chain in _dropping(self.firewall.chains(), self.firewall.name):
-            rule = f"nft insert rule {family} {table} {chain} {{}} {network.interface} accept"
-            found.append(
-                f"the host's own rules ({family} {table} {chain}, policy drop) may keep network "
-                f"{network.name} from the world; `{rule.format('iifname')}` and "
-                f"`{rule.format('oifname')}` let it pass"
-            )
-        if _legacy_drops():
-            found.append(
-                "the host's own iptables drop what is forwarded (policy DROP): "
-                f"`iptables-legacy -I FORWARD -i {network.interface} -j ACCEPT` and the same with "
-                f"-o let network {network.name} pass"
-            )
-        for notice in found:
-            log.warning("%s", notice)
-        return found
+    # ------------------------------------------------------------------ what is in the way
+
+    async def _look_for_obstacles(self, live: Live) -> None:
+        found = await self.worker.run(obstacles.sentences, self.firewall, live.network)
+        for sentence in found:
+            if sentence not in live.obstacles:
+                log.warning("%s", sentence)
+        live.obstacles = found
+
+    def _others_changed(self) -> None:
+        """Another program has changed rules: it may have begun to drop, or to let pass."""
+        self.errands.send(self._look_again())
+
+    async def _look_again(self) -> None:
+        for live in self._networks():
+            if live.up:
+                await self._look_for_obstacles(live)
 
     # ------------------------------------------------------------------ names
 
@@ -193,13 +196,14 @@ class Fabric:
         try:
             live.dns_port = await responder.start(live.network.gateway)
         except OSError:
-            who = await asyncio.to_thread(holder, 53, "udp", live.network.gateway)
-            live.notices.append(
-                f"network {live.network.name} has no DNS of its own, port 53 is taken ({who}): "
-                "boxes find each other by /etc/hosts only"
+            who = await asyncio.to_thread(who_has_dns, live.network.gateway)
+            live.nameless = (
+                f"network {live.network.name} has no DNS of its own, port 53 of "
+                f"{live.network.gateway} is taken: {who}; boxes find each other by /etc/hosts only"
             )
-            log.warning("%s", live.notices[-1])
+            log.warning("%s", live.nameless)
             return
+        live.nameless = ""
         live.responder = responder
 
     def _stop_dns(self, live: Live) -> None:
@@ -232,39 +236,20 @@ class Fabric:
         await asyncio.to_thread(self.worker.close)
 
 
-def _forward_chains(listing: str, own: str) -> list[dict[str, str]]:
-    """Base chains at the hook `forward` that are not ours."""
-    found = []
-    for item in json.loads(listing or "{}").get("nftables", []):
-        chain = item.get("chain", {})
-        if chain.get("hook") == "forward" and chain.get("table") != own:
-            found.append(chain)
-    return found
+def who_has_dns(address: str) -> str:
+    """Who has port 53 there, in words."""
+    found = (holder(53, protocol, address) for protocol in ("udp", "tcp"))
+    return next((who for who in found if "pid" in who), "another program has it")
 
 
-def _dropping(listing: str, own: str) -> list[tuple[str, str, str]]:
-    return [
-        (chain["family"], chain["table"], chain["name"])
-        for chain in _forward_chains(listing, own)
-        if chain.get("policy") == "drop" and chain["family"] in ("ip", "inet", "ip6")
-    ]
-
-
-def _legacy_drops() -> bool:
-    """Whether the older iptables, which nft does not show, drop what is forwarded."""
+def _forget_flows(ports: list[Published]) -> None:
     try:
-        with open("/proc/net/ip_tables_names", encoding="ascii") as file:
-            if "filter" not in file.read().split():
-                return False
-    except OSError:
-        return False
-    program = shutil.which("iptables-legacy")
-    if program is None:
-        return False
-    done = subprocess.run(
-        [program, "-w", "-S", "FORWARD"], capture_output=True, text=True, timeout=5, check=False
-    )
-    return "-P FORWARD DROP" in done.stdout
+        conntrack.forget(ports)
+    except OSError as error:
+        log.warning(
+            "UDP clients may go on by ports that were closed (%s); try: "
+            "modprobe nf_conntrack_netlink", error.strerror,
+        )  # fmt: skip
 
 
 def with_subnet(network: Network, subnet: str, gateway: str) -> Network:

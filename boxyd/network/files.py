@@ -8,7 +8,7 @@ stays.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 LOCAL = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 BEGIN, END = "# boxes of its networks, kept by Boxy", "# until here"
@@ -48,8 +48,20 @@ def merged(text: str, others: str) -> str:
     return before + others + (after if end else "")
 
 
-def rewrite(path: str, others: str) -> None:
-    """Bring a box's hosts file up to date, in place: the box sees this very file.
+def exchanged(text: str, before: str, after: str) -> str:
+    """The hosts file `text` of a box whose own lines are those of `after` now, no longer those
+    of `before`: the ones that are gone are taken out, wherever they stand, the new ones stand
+    before the marks.  Whatever else is in it stays."""
+    old, new = (one.partition(BEGIN + "\n")[0].splitlines() for one in (before, after))
+    head, begin, rest = text.partition(BEGIN + "\n")
+    gone = set(old).difference(new)
+    lines = [line for line in head.splitlines() if line not in gone]
+    lines += [line for line in new if line not in old]
+    return "".join(line + "\n" for line in lines) + begin + rest
+
+
+def rewrite(path: str, change: Callable[[str], str]) -> None:
+    """Change a file that a box reads, in place: the box sees this very file.
 
     Raises OSError.
     """
@@ -58,7 +70,7 @@ def rewrite(path: str, others: str) -> None:
         if os.fstat(fd).st_size > LARGEST:
             return
         old = os.read(fd, LARGEST).decode(errors="replace")
-        new = merged(old, others)
+        new = change(old)
         if new != old:
             data = new.encode()
             os.pwrite(fd, data, 0)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 from boxy_core.errors import Unsupported
 from boxyd.network import rules
-from boxyd.network.rtnetlink import attributes
+from boxyd.network.netlink import attributes
 from boxyd.network.rules import Wanted
 from boxyd.network.worker import Worker
 from boxyd.runtime.libnftables import Nftables
@@ -31,18 +31,28 @@ _NEWGEN = 15
 _GEN_PROC_PID = 2
 _SETTLES = 0.05
 """seconds after another program's change until ours is put back"""
+_QUIET = 0.5
+"""seconds after another program's change until we look what it means for us"""
 NO_LIBRARY = "networks need nftables: apt install libnftables1 (or nftables)"
 
 log = logging.getLogger("boxyd.network")
 
 
 class Firewall:
-    """One table.  `on_restored` is called when another program had flushed it."""
+    """One table.  `on_restored` is called when another program had flushed it, `on_others` a
+    moment after other programs have changed rules of theirs."""
 
-    def __init__(self, name: str, worker: Worker, on_restored: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        worker: Worker,
+        on_restored: Callable[[], None],
+        on_others: Callable[[], None],
+    ) -> None:
         self.name = name
         self._worker = worker
         self._on_restored = on_restored
+        self._on_others = on_others
         self._nft: Nftables | None = None
         self._wanted = Wanted((), ())
         self._applied: Wanted | None = None
@@ -50,6 +60,7 @@ class Firewall:
         self._watch: socket.socket | None = None
         self._lost = False
         self._restoring: asyncio.TimerHandle | None = None
+        self._telling: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def apply(self, wanted: Wanted) -> None:
@@ -82,11 +93,15 @@ class Firewall:
                 hint="it may lack nf_tables, nft_nat, nft_masq or nft_fib: try modprobe",
             ) from None
 
-    def chains(self) -> str:
-        """Every base chain of the host as nft's JSON; in the thread.  Raises Unsupported."""
+    def listed(self, what: str, *, json: bool = False) -> str:
+        """What `nft list WHAT` prints, "" for what is gone; in the thread.  Raises Unsupported."""
         self._put("")
         assert self._nft is not None
-        return self._nft.run("list chains", json=True)
+        try:
+            return self._nft.run(f"list {what}", json=json)
+        except ValueError as error:
+            log.debug("nft list %s: %s", what, error)
+            return ""
 
     async def remove(self) -> None:
         """Leave nothing of ours."""
@@ -115,9 +130,10 @@ class Firewall:
             asyncio.get_running_loop().remove_reader(self._watch.fileno())
             self._watch.close()
             self._watch = None
-        if self._restoring is not None:
-            self._restoring.cancel()
-            self._restoring = None
+        for timer in (self._restoring, self._telling):
+            if timer is not None:
+                timer.cancel()
+        self._restoring = self._telling = None
 
     def _heard(self) -> None:
         while self._watch is not None:
@@ -143,10 +159,21 @@ class Firewall:
             found = dict(attributes(body, 4))
             if kind & 0xFF in _GONE and found.get(1, b"").rstrip(b"\0").decode() == self.name:
                 self._lost = True
-            elif kind & 0xFF == _NEWGEN and self._lost:
-                self._lost = False
-                if int.from_bytes(found.get(_GEN_PROC_PID, b""), "big") not in _own_ids():
+            elif kind & 0xFF == _NEWGEN:
+                lost, self._lost = self._lost, False
+                if int.from_bytes(found.get(_GEN_PROC_PID, b""), "big") in _own_ids():
+                    continue
+                if lost:
                     self._restore_soon()
+                self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        if self._telling is None:
+            self._telling = asyncio.get_running_loop().call_later(_QUIET, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = None
+        self._on_others()
 
     def _restore_soon(self) -> None:
         if self._restoring is None:

@@ -1,4 +1,5 @@
-"""Keeps the hosts files of boxes true while others come, go and change their names.
+"""Keeps what boxes read of their networks true, while others come, go and change their names, and
+when a box itself is connected and disconnected.
 
 Constraint: a box's file follows from who is on its networks at the moment of writing, and one
 write is over before the next begins: two networks that change at once never meet in the file of
@@ -10,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from boxy_core.paths import Paths
 from boxyd.errands import Errands
 from boxyd.network import files
 from boxyd.network.live import Live
+from boxyd.ports import Setting
 
 AFTER = 0.1
 """seconds in which changes are collected before files are written"""
@@ -76,8 +79,27 @@ class HostsFiles:
             }
             await asyncio.to_thread(_rewrite_all, texts)
 
+    async def exchange(self, box_id: str, before: Setting, after: Setting) -> None:
+        """A living box is connected to other networks now: its own lines and its resolvers are
+        those of `after`.  A resolv.conf that is not as it was made is the box's own and stays."""
+        self.flush()
+        async with self._writing:
+            folder = f"{self._paths.box(box_id)}/etc"
+            await asyncio.to_thread(_exchange, folder, before, after)
+
 
 def _rewrite_all(texts: dict[str, str]) -> None:
     for path, block in texts.items():
         with contextlib.suppress(OSError):  # the box is gone, or mounts its own
-            files.rewrite(path, block)
+            files.rewrite(path, partial(files.merged, others=block))
+
+
+def _exchange(folder: str, before: Setting, after: Setting) -> None:
+    with contextlib.suppress(OSError):
+        files.rewrite(
+            folder + "/hosts", partial(files.exchanged, before=before.hosts, after=after.hosts)
+        )
+    with contextlib.suppress(OSError):
+        files.rewrite(
+            folder + "/resolv.conf", lambda text: after.resolv if text == before.resolv else text
+        )

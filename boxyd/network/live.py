@@ -42,7 +42,10 @@ class Live:
         self.dns_port = 0
         self.leaving: asyncio.TimerHandle | None = None
         """takes the bridge away when nobody has come back"""
-        self.notices: list[str] = []
+        self.obstacles: list[str] = []
+        """what on the host may keep its boxes from the world"""
+        self.nameless = ""
+        """why it has no DNS of its own"""
         self.members: dict[str, Member] = {}
         self.holders: set[str] = set()
         """boxes that have addresses: members, and those on their way"""
@@ -60,6 +63,11 @@ class Live:
             if subnet
         ]
         self._index()
+
+    @property
+    def notices(self) -> list[str]:
+        """What is not as it should be, a sentence each."""
+        return [*self.obstacles, *filter(None, [self.nameless])] if self.up else []
 
     # ------------------------------------------------------------------ members
 

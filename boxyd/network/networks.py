@@ -37,7 +37,7 @@ from boxy_core.models_network import (
 from boxy_core.paths import Paths
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.events import Events
-from boxyd.network import ability, addresses, bridge, ports, wishes
+from boxyd.network import ability, addresses, bridge, ports, takeup, wishes
 from boxyd.network.attachment import Attachment
 from boxyd.network.changes import Changes
 from boxyd.network.fabric import Fabric, in_use, unsupported
@@ -80,10 +80,10 @@ class Networks:
         )
         self.book = PortBook(shelf, self.fabric, defaults.address)
         self._places = Places(self.registry, self.fabric, partial(self._tell, "network.created"))
-        self.changes = Changes(
-            shelf, self.registry, self.fabric, self._places, self.book, self._require
-        )
         self._readings = Readings(self.fabric)
+        self.changes = Changes(
+            shelf, self.registry, self.fabric, self._places, self.book, self._require, self.preview
+        )
         self._problem = problem
         self._probing: asyncio.Task[str] | None = None
 
@@ -239,7 +239,9 @@ class Networks:
                 self.fabric.ports[box.id] = published
             undo.callback(self._unpublish, box.id)
             attachment = Attachment(
-                self._readings.setting(box, lives, endpoints),
+                self._readings.setting(box, lives, endpoints)._replace(
+                    endpoints=tuple(endpoints), ports=tuple(published)
+                ),
                 partial(self._connect_all, box, lives, endpoints),
                 endpoints=endpoints,
                 ports=published,
@@ -284,7 +286,7 @@ class Networks:
     # ------------------------------------------------------------------ what the box reads
 
     def preview(self, box: Box) -> Setting:
-        """The setting for a plan that is only read."""
+        """What the box reads as it is connected now; for a plan that is only read, too."""
         if box.spec.network.startswith(SHARED):
             return Setting(joins=self._paths.box(box.spec.network.removeprefix(SHARED)))
         found = [self.registry.get(endpoint.network) for endpoint in box.networks]
@@ -361,7 +363,12 @@ class Networks:
 
     # ------------------------------------------------------------------ a daemon's start and end
 
-    def adopt(self, box: Box) -> None:
+    def unseen(self, box: Box) -> Attachment:
+        """What a start took that an earlier daemon began and did not see through."""
+        taken = takeup.planned(self._paths.box_run(box.id))
+        return Attachment(Setting(), endpoints=taken.endpoints, ports=taken.ports)
+
+    def adopt(self, box: Box, link: Link) -> None:
         """A box that an earlier daemon left running has these addresses and ports."""
         for endpoint in box.networks:
             live = self.registry.get(endpoint.network)
@@ -373,6 +380,8 @@ class Networks:
             live.join(box, endpoint)
         if box.ports:
             self.fabric.ports[box.id] = list(box.ports)
+            if held := takeup.unheld(box.ports):
+                self.fabric.errands.send(self._hand_over(held, link))
 
     async def take_up(self) -> None:
         """Bring up what boxes of an earlier daemon live on, remove what nobody does."""

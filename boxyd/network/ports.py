@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 from boxy_core.errors import Conflict, Denied, InvalidRequest
 from boxy_core.models_network import Port, Published
+from boxyd.network import sockdiag
 
 LOOPBACK = "127.0.0.1"
 WIDE = ("0.0.0.0", "::")
@@ -143,7 +144,7 @@ def _meet(one: str, other: str) -> bool:
 
 def holder(number: int, protocol: str, address: str, proc: str = "/proc") -> str:
     """Who has the port, in words: "process nginx (pid 812) listens on it"."""
-    inodes = _inodes(number, protocol, address, proc)
+    inodes = _inodes(number, protocol, address, proc) or _bound(number, protocol, address)
     if found := _process_with(inodes, proc):
         pid, name = found
         return f"process {name} (pid {pid}) has it"
@@ -161,11 +162,23 @@ def _inodes(number: int, protocol: str, address: str, proc: str) -> set[str]:
             continue
         for row in rows:
             host, _, port = row[1].partition(":")
-            if int(port, 16) == number and (protocol == "udp" or row[3] in ("0A", "07")):
-                bound = _decoded(host)
-                if bound == address or bound in WIDE or address in WIDE:
-                    found.add(row[9])
+            has_it = protocol == "udp" or row[3] in ("0A", "07")
+            if int(port, 16) == number and has_it and _shares(_decoded(host), address):
+                found.add(row[9])
     return found - {"0"}
+
+
+def _bound(number: int, protocol: str, address: str) -> set[str]:
+    """The inodes of sockets that have the port without listening, as our own shims'."""
+    try:
+        found = sockdiag.bound_tcp() if protocol == "tcp" else []
+    except OSError:
+        return set()
+    return {one.inode for one in found if one.port == number and _shares(one.address, address)}
+
+
+def _shares(bound: str, address: str) -> bool:
+    return bound == address or bound in WIDE or address in WIDE
 
 
 def _decoded(text: str) -> str:

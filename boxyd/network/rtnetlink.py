@@ -9,22 +9,17 @@ network's thread.
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
-_NETLINK_ROUTE = 0
-_SOL_NETLINK, _EXT_ACK, _GET_STRICT = 270, 11, 12
-_REQUEST, _ACK, _EXCL, _CREATE, _DUMP = 0x1, 0x4, 0x200, 0x400, 0x300
+from boxyd.network.netlink import CREATE, DUMP, EXCL, NESTED, Socket, attribute, attributes
+
 _NEWLINK, _DELLINK, _GETLINK, _SETLINK = 16, 17, 18, 19
 _NEWADDR, _GETADDR, _NEWROUTE, _GETROUTE = 20, 22, 24, 26
-_ERROR, _DONE = 2, 3
 _IFF_UP = 1
 _BRIDGE_FAMILY = 7
 _IFA_F_NODAD = 0x02
-_NESTED = 0x8000
 _MAIN_TABLE, _BOOT, _UNIVERSE, _UNICAST = 254, 3, 0, 1
 
 # if_link.h, if_addr.h, rtnetlink.h
@@ -38,27 +33,6 @@ RTA_DST, RTA_OIF, RTA_GATEWAY, RTA_PRIORITY = 1, 4, 5, 6
 
 Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 AnyNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-def attribute(kind: int, value: bytes | str | int | list[bytes]) -> bytes:
-    """One attribute: length, type, value, padded to four bytes (netlink(7))."""
-    if isinstance(value, str):
-        data = value.encode() + b"\0"
-    elif isinstance(value, int):
-        data = struct.pack("=I", value)
-    else:
-        data = value if isinstance(value, bytes) else b"".join(value)
-    return struct.pack("=HH", len(data) + 4, kind) + data + b"\0" * (-len(data) % 4)
-
-
-def attributes(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """The attributes behind a message's fixed part; what is cut short ends it."""
-    while start + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, start)
-        if length < 4 or start + length > len(data):
-            return
-        yield kind & 0x3FFF, data[start + 4 : start + length]
-        start += (length + 3) & ~3
 
 
 def link(index: int = 0, *, up: bool | None = None, family: int = 0) -> bytes:
@@ -86,54 +60,38 @@ class Route(NamedTuple):
     interface: int
 
 
-class Netlink:
+class Netlink(Socket):
     """One rtnetlink socket.  Methods raise OSError with the kernel's own words."""
-
-    def __init__(self) -> None:
-        kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
-        self._sock = socket.socket(socket.AF_NETLINK, kind, _NETLINK_ROUTE)
-        self._sock.bind((0, 0))
-        for option in (_EXT_ACK, _GET_STRICT):
-            try:
-                self._sock.setsockopt(_SOL_NETLINK, option, 1)
-            except OSError:  # Linux before 4.20
-                continue
-        self._sequence = 0
-
-    def close(self) -> None:
-        """Close the socket."""
-        self._sock.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # ------------------------------------------------------------------ what there is
 
     def links(self) -> list[Link]:
         """Every interface."""
-        return [_link(body) for _, body in self._ask(_GETLINK, _DUMP, link())]
+        return [_link(body) for _, body in self.ask(_GETLINK, DUMP, link())]
 
     def addresses(self) -> list[AnyNetwork]:
         """The network of each address that the host has."""
-        found = self._ask(_GETADDR, _DUMP, struct.pack("=BBBBi", 0, 0, 0, 0, 0))
+        found = self.ask(_GETADDR, DUMP, struct.pack("=BBBBi", 0, 0, 0, 0, 0))
         return [network for _, body in found if (network := _address(body)) is not None]
 
     def routes(self) -> list[Route]:
         """The routes of every table that lead somewhere by an interface."""
         header = struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)
-        found = self._ask(_GETROUTE, _DUMP, header)
+        found = self.ask(_GETROUTE, DUMP, header)
         return [route for _, body in found if (route := _route(body)) is not None]
 
     # ------------------------------------------------------------------ what is changed
 
-    def add_bridge(self, name: str, mtu: int) -> int:
-        """A bridge, not up yet; its index.  FileExistsError if the name is taken."""
+    def add_bridge(self, name: str, mtu: int, mac: bytes) -> int:
+        """A bridge, not up yet; its index.  FileExistsError if the name is taken.
+
+        Without a MAC address of its own it would take the lowest of its ports', another one as
+        boxes come and go, and those that stay would send to the old one for seconds.
+        """
         info = attribute(IFLA_LINKINFO, [attribute(_INFO_KIND, "bridge")])
-        parts = [link(), attribute(IFLA_IFNAME, name), attribute(IFLA_MTU, mtu), info]
-        self._ask(_NEWLINK, _CREATE | _EXCL, b"".join(parts))
+        known = attribute(IFLA_IFNAME, name) + attribute(IFLA_ADDRESS, mac)
+        parts = [link(), known, attribute(IFLA_MTU, mtu), info]
+        self.ask(_NEWLINK, CREATE | EXCL, b"".join(parts))
         return socket.if_nametoindex(name)
 
     def add_veth(self, name: str, master: int, peer: str, netns: int, mac: bytes, mtu: int) -> int:
@@ -153,29 +111,29 @@ class Netlink:
             attribute(IFLA_MASTER, master),
             attribute(IFLA_LINKINFO, [attribute(_INFO_KIND, "veth"), data]),
         ]
-        self._ask(_NEWLINK, _CREATE | _EXCL, b"".join(parts))
+        self.ask(_NEWLINK, CREATE | EXCL, b"".join(parts))
         return socket.if_nametoindex(name)
 
     def let_hairpin(self, index: int) -> None:
         """Let what came in by this bridge port leave by it, too: a box reaching its own
         published port.  Only RTM_SETLINK takes it."""
-        options = attribute(_NESTED | IFLA_PROTINFO, [attribute(_BRPORT_HAIRPIN, b"\1")])
-        self._ask(_SETLINK, 0, link(index, family=_BRIDGE_FAMILY) + options)
+        options = attribute(NESTED | IFLA_PROTINFO, [attribute(_BRPORT_HAIRPIN, b"\1")])
+        self.ask(_SETLINK, 0, link(index, family=_BRIDGE_FAMILY) + options)
 
     def no_link_local(self, index: int) -> None:
         """Give this interface no address of IPv6 by itself; before it is up."""
         mode = attribute(_INET6_ADDR_GEN_MODE, bytes([_GEN_NONE]))
         spec = attribute(IFLA_AF_SPEC, [attribute(socket.AF_INET6, [mode])])
-        self._ask(_SETLINK, 0, link(index) + spec)
+        self.ask(_SETLINK, 0, link(index) + spec)
 
     def set_up(self, index: int) -> None:
         """Bring an interface up."""
-        self._ask(_NEWLINK, 0, link(index, up=True))
+        self.ask(_NEWLINK, 0, link(index, up=True))
 
     def delete(self, name: str) -> None:
         """Delete an interface; one that is not there is fine."""
         try:
-            self._ask(_DELLINK, 0, link() + attribute(IFLA_IFNAME, name))
+            self.ask(_DELLINK, 0, link() + attribute(IFLA_IFNAME, name))
         except OSError as error:
             if not isinstance(error, FileNotFoundError) and error.errno != 19:  # ENODEV
                 raise
@@ -187,9 +145,9 @@ class Netlink:
         flags = _IFA_F_NODAD if six else 0
         head = struct.pack("=BBBBi", family, address.network.prefixlen, flags, _UNIVERSE, index)
         packed = address.ip.packed
-        self._ask(
+        self.ask(
             _NEWADDR,
-            _CREATE | _EXCL,
+            CREATE | EXCL,
             head + attribute(IFA_LOCAL, packed) + attribute(IFA_ADDRESS, packed),
         )
 
@@ -203,45 +161,7 @@ class Netlink:
         parts = [head, attribute(RTA_GATEWAY, via.packed), attribute(RTA_OIF, index)]
         if metric:
             parts.append(attribute(RTA_PRIORITY, metric))
-        self._ask(_NEWROUTE, _CREATE | _EXCL, b"".join(parts))
-
-    # ------------------------------------------------------------------ the socket
-
-    def _ask(self, kind: int, flags: int, body: bytes) -> list[tuple[int, bytes]]:
-        self._sequence += 1
-        flags |= _REQUEST | (0 if flags & _DUMP == _DUMP else _ACK)
-        head = struct.pack("=IHHII", 16 + len(body), kind, flags, self._sequence, 0)
-        self._sock.send(head + body)
-        found: list[tuple[int, bytes]] = []
-        while True:
-            data, at = self._sock.recv(1 << 17), 0
-            while at + 16 <= len(data):
-                length, kind, _, sequence, _ = struct.unpack_from("=IHHII", data, at)
-                body = data[at + 16 : at + length]
-                at += (length + 3) & ~3
-                if sequence != self._sequence:
-                    continue
-                if kind == _DONE:
-                    return found
-                if kind == _ERROR:
-                    _check(body)
-                    return found
-                found.append((kind, body))
-
-
-def _check(body: bytes) -> None:
-    """Raises OSError for the error that an acknowledgement tells, in the kernel's own words."""
-    number = -struct.unpack_from("=i", body)[0]
-    if not number:
-        return
-    words = os.strerror(number)
-    original = struct.unpack_from("=I", body, 4)[0]
-    for start in (20, 4 + original):  # NLM_F_CAPPED leaves out what was asked
-        said = dict(attributes(body, start)).get(1) if start < len(body) else None
-        if said:
-            words += ": " + said.rstrip(b"\0").decode(errors="replace")
-            break
-    raise OSError(number, words)
+        self.ask(_NEWROUTE, CREATE | EXCL, b"".join(parts))
 
 
 def _link(body: bytes) -> Link:

@@ -6,6 +6,7 @@ there is no moment with half of it.  In the order in which a packet meets the ch
     raw          what must never come in: loopback addresses from a wire, boxes' addresses from
                  anywhere but their own bridge, addresses that are not the sender's own
     prerouting   published ports of packets that arrive   output  and of the host's own
+    guard        where forwarding was off before us: what has nothing to do with boxes
     forward      on a network: everything; into it: only answers and published ports; out of it:
                  everything, unless it is internal
     input        what an internal network may ask of the host: DNS and ping
@@ -39,7 +40,8 @@ class Wanted(NamedTuple):
     networks: tuple[Net, ...]
     ports: tuple[Published, ...]
     guard: bool = False
-    """forwarding was off before us: what has nothing to do with boxes is not forwarded"""
+    """forwarding was off before us: what has nothing to do with boxes is not forwarded (boxes
+    of another daemon are boxes: its own rules are about them)"""
 
 
 def table(name: str, wanted: Wanted) -> str:
@@ -53,6 +55,7 @@ def table(name: str, wanted: Wanted) -> str:
         _chain("prerouting", "type nat hook prerouting priority dstnat; policy accept;", _DNAT),
         _chain("output", "type nat hook output priority -100; policy accept;", _DNAT),
         _chain("input", "type filter hook input priority filter; policy accept;", _input(wanted)),
+        *([_GUARD] if wanted.guard else []),
         _chain(
             "forward", "type filter hook forward priority filter; policy accept;", _forward(wanted)
         ),
@@ -72,6 +75,12 @@ def remove(name: str) -> str:
 def _chain(name: str, head: str, lines: Iterable[str]) -> str:
     body = "\n".join(f"\t\t{line}" for line in (head, *lines))
     return f"\tchain {name} {{\n{body}\n\t}}"
+
+
+_GUARD = _chain(
+    "guard", "type filter hook forward priority filter - 1; policy accept;",
+    ['iifname != "bx*" oifname != "bx*" drop'],
+)  # fmt: skip
 
 
 _KINDS = [
@@ -146,8 +155,6 @@ def _input(wanted: Wanted) -> Iterable[str]:
 def _forward(wanted: Wanted) -> Iterable[str]:
     bridges = _names(net.bridge for net in wanted.networks)
     inner = [net.bridge for net in wanted.networks if net.internal]
-    if wanted.guard:
-        yield f"iifname != {bridges} oifname != {bridges} drop"
     yield "ct state established,related accept"
     for net in wanted.networks:
         yield f'iifname "{net.bridge}" oifname "{net.bridge}" accept'

@@ -75,6 +75,15 @@ if os.environ.get("BOXY_TEST_VM"):
         daemon.run("update", "--disk", "30m", box)
         assert "Quota exceeded" in daemon.run("exec", box, "sh", "-c", fill.format(2))
         assert 8 << 20 <= (upper / "big2").stat().st_size <= 10 << 20
+        # what is copied counts like what is written: in a clone, and in a layer that is restored
+        daemon.run("snapshot", "create", box, "full")
+        daemon.run("clone", "--start", box, "copy")
+        daemon.run("snapshot", "restore", "--restart", "-t", "0", box, "full")
+        for one in (box, "copy"):
+            assert "Quota exceeded" in daemon.run("exec", one, "sh", "-c", fill.format(4))
+            layer = Path(daemon.paths.box(daemon.request("GET", f"/boxes/{one}")["id"]), "upper")
+            assert (layer / "big1").stat().st_size > 19 << 20
+            assert (layer / "big4").stat().st_size < 2 << 20
         many = "cd /tmp; i=0; while true > f$i; do i=$((i+1)); done 2>/dev/null; echo $i"
         made = daemon.run("run", "--rm", "--disk", "1m", "alpine", "sh", "-c", many, timeout=100)
         assert 900 < int(made) <= 1024, "empty files are limited, too"

@@ -130,6 +130,31 @@ def test_udp_and_ranges_are_published_too(ground: Ground) -> None:
     assert ground.host.call(lambda: ask(5301)) == b"hello"
     assert ground.daemon.run("port", "u", "53/udp") == "127.0.0.1:5300"
 
+    # a client that keeps asking from one port has a flow: it ends with the port, and begins anew
+    def talk() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.connect(("127.0.0.1", 5300))
+            sock.settimeout(0.3)
+            assert _heard(sock)
+            ground.daemon.run("update", "--publish-rm", "5300/udp", "u")
+            assert not _heard(sock, 3)
+            ground.daemon.run("update", "--publish-add", "5300:53/udp", "u")
+            assert _heard(sock)
+
+    ground.host.call(talk)
+
+
+def _heard(sock: socket.socket, times: int = 20) -> bool:
+    for _ in range(times):
+        try:
+            sock.send(b"hello")
+            return sock.recv(100) == b"hello"
+        except TimeoutError:
+            continue
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+    return False
+
 
 def test_another_program_flushing_all_rules_is_undone(ground: Ground) -> None:
     ground.server("web", "-p", "8080:80")

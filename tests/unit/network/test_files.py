@@ -35,11 +35,11 @@ def test_the_file_is_rewritten_in_place_and_a_huge_one_is_left(tmp_path: Path) -
     path = tmp_path / "hosts"
     path.write_text("x\n" * 50 + files.block([("10.64.0.9", ("gone", "away"))]))
     inode = path.stat().st_ino
-    files.rewrite(str(path), files.block([]))
+    files.rewrite(str(path), lambda text: files.merged(text, files.block([])))
     assert path.read_text() == "x\n" * 50 + files.block([])
     assert path.stat().st_ino == inode
     path.write_text("x" * (files.LARGEST + 1))
-    files.rewrite(str(path), files.block([]))
+    files.rewrite(str(path), lambda text: files.merged(text, files.block([])))
     assert path.stat().st_size == files.LARGEST + 1
 
 
@@ -59,3 +59,18 @@ def test_the_hosts_resolvers_are_read_anew_when_the_file_changes(tmp_path: Path)
     assert own.search == ["a", "b"]
     path.unlink()
     assert own.refresh().servers == []
+
+
+def test_a_box_on_other_networks_has_other_lines_of_its_own_and_keeps_what_it_wrote() -> None:
+    others = files.block([("10.64.0.3", ("db",))])
+    before = files.hosts({"10.64.0.2": ["web"]}, [("me", "10.64.0.1")], others)
+    after = files.hosts({"10.64.0.2": ["web"], "10.9.0.5": ["web"]}, [("me", "10.9.0.1")], others)
+    mine = "1.2.3.4\tmine\n" + before + "# the end\n"
+    changed = files.exchanged(mine, before, after)
+    assert changed.splitlines() == [
+        "1.2.3.4\tmine", *files.LOCAL.splitlines(), "10.64.0.2\tweb", "10.9.0.5\tweb",
+        "10.9.0.1\tme", files.BEGIN, "10.64.0.3\tdb", files.END, "# the end",
+    ]  # fmt: skip
+    back = files.exchanged(changed, after, before)
+    assert sorted(back.splitlines()) == sorted(mine.splitlines())
+    assert files.exchanged("", before, before) == ""

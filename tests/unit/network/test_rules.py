@@ -62,9 +62,9 @@ def test_an_internal_network_has_no_way_out_and_asks_the_host_for_names_only() -
 
 
 def test_where_forwarding_was_off_nothing_of_others_is_forwarded() -> None:
-    first = 'iifname != { "bxaaaaabapp0001" } oifname != { "bxaaaaabapp0001" } drop'
-    assert chain(table(APP, guard=True), "forward")[0] == first
-    assert first not in table(APP)
+    rule = 'iifname != "bx*" oifname != "bx*" drop'  # another daemon's boxes are boxes
+    assert chain(table(APP, guard=True), "guard") == [rule]
+    assert rule not in table(APP)
 
 
 def test_a_port_stands_in_the_map_of_its_kind() -> None:
