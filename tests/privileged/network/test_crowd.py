@@ -21,12 +21,11 @@ AT_ONCE = 8
 
 
 def holdings(ground: Ground) -> dict[str, object]:
-    """All that boxes can leave on a host and in a daemon."""
+    """All that boxes can leave on a host."""
     daemon, host = ground.daemon, ground.host
     cgroup, run = daemon.env["BOXY_CGROUP"], Path(daemon.paths.run)
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     return {
-        "descriptors": _descriptors(daemon.pid),
         "links": host.links(),
         "addresses": _ours(host.run("ip", "-o", "address")),
         "routes": _ours(host.run("ip", "route", "show", "table", "all")),
@@ -90,7 +89,7 @@ def test_a_hundred_boxes_start_and_stop_without_leaving_anything(ground: Ground)
     ground.server("stays")
     daemon.run("run", "--rm", "-p", "80/udp", "alpine", "true")  # what is made once is made
     ground.until(lambda: len(daemon.request("GET", "/boxes", query={"all": "1"})) == 1)
-    before = holdings(ground)
+    before, open_before = holdings(ground), _descriptors(daemon.pid)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ids = [box["id"] for box in pool.map(lambda n: _start(daemon, n), range(MANY))]
     boxes = [ground.inspect(str(box)) for box in ids]
@@ -118,6 +117,7 @@ def test_a_hundred_boxes_start_and_stop_without_leaving_anything(ground: Ground)
     while (now := holdings(ground)) != before and time.monotonic() < deadline:
         time.sleep(0.2)
     assert {key: (before[key], now[key]) for key in now if now[key] != before[key]} == {}
+    ground.until(lambda: not _descriptors(daemon.pid) - open_before)
 
     daemon.run("rm", "-f", "stays")
     ground.until(ground.is_clean)

@@ -27,7 +27,7 @@ def test_a_host_that_drops_what_is_forwarded_is_told_of_and_its_hint_works(groun
     assert ground.inside("c", PING) == "out"
     assert _notices(ground) == []
     host.run("nft", "-f", "-", stdin="table ip filter { chain FORWARD { type filter hook forward "
-             "priority 0; policy drop; } }")  # fmt: skip
+             "priority 0; policy drop; }\n}")  # fmt: skip
     ground.until(lambda: _notices(ground) != [])
     [notice] = _notices(ground)
     assert "ip filter FORWARD, policy drop" in notice
