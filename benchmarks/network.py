@@ -64,8 +64,9 @@ class Tool:
         return done.stdout
 
     def remove(self) -> None:
-        """Take it away."""
-        run([*self._base, "rm", "-f", "bench"], self._env)
+        """Take it away, killed at once as all but Podman do."""
+        at_once = ["-t", "0"] if self.name.startswith("podman") else []
+        run([*self._base, "rm", "-f", *at_once, "bench"], self._env)
 
     def address(self) -> str:
         """Its address on the bridge."""

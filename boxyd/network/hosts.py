@@ -82,10 +82,9 @@ class HostsFiles:
     async def exchange(self, box_id: str, before: Setting, after: Setting) -> None:
         """A living box is connected to other networks now: its own lines and its resolvers are
         those of `after`.  A resolv.conf that is not as it was made is the box's own and stays."""
-        self.flush()
-        async with self._writing:
-            folder = f"{self._paths.box(box_id)}/etc"
-            await asyncio.to_thread(_exchange, folder, before, after)
+        async with self._writing:  # two small files: quicker than handing them to a thread
+            others = files.block(self.others(box_id))
+            _exchange(f"{self._paths.box(box_id)}/etc", before, after, others)
 
 
 def _rewrite_all(texts: dict[str, str]) -> None:
@@ -94,11 +93,12 @@ def _rewrite_all(texts: dict[str, str]) -> None:
             files.rewrite(path, partial(files.merged, others=block))
 
 
-def _exchange(folder: str, before: Setting, after: Setting) -> None:
+def _exchange(folder: str, before: Setting, after: Setting, others: str) -> None:
+    def hosts(text: str) -> str:
+        return files.merged(files.exchanged(text, before.hosts, after.hosts), others)
+
     with contextlib.suppress(OSError):
-        files.rewrite(
-            folder + "/hosts", partial(files.exchanged, before=before.hosts, after=after.hosts)
-        )
+        files.rewrite(folder + "/hosts", hosts)
     with contextlib.suppress(OSError):
         files.rewrite(
             folder + "/resolv.conf", lambda text: after.resolv if text == before.resolv else text
