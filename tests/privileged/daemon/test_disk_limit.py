@@ -68,7 +68,7 @@ if os.environ.get("BOXY_TEST_VM"):
         daemon.start()
         assert _counted(daemon)
         fill = "dd if=/dev/zero of=/big{} bs=1M count=60 2>&1; true"
-        box = daemon.run("run", "-d", "--disk", "20m", "alpine", "sleep", "300")
+        box = daemon.run("run", "-d", "--init", "--disk", "20m", "alpine", "sleep", "300")
         assert "Quota exceeded" in daemon.run("exec", box, "sh", "-c", fill.format(1))
         upper = Path(daemon.paths.box(daemon.request("GET", f"/boxes/{box}")["id"]), "upper")
         assert (upper / "big1").stat().st_size <= 20 << 20
@@ -78,7 +78,7 @@ if os.environ.get("BOXY_TEST_VM"):
         # what is copied counts like what is written: in a clone, and in a layer that is restored
         daemon.run("snapshot", "create", box, "full")
         daemon.run("clone", "--start", box, "copy")
-        daemon.run("snapshot", "restore", "--restart", "-t", "0", box, "full")
+        daemon.run("snapshot", "restore", "--restart", box, "full")
         for one in (box, "copy"):
             assert "Quota exceeded" in daemon.run("exec", one, "sh", "-c", fill.format(4))
             layer = Path(daemon.paths.box(daemon.request("GET", f"/boxes/{one}")["id"]), "upper")

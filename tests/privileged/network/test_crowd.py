@@ -62,7 +62,7 @@ def _descriptors(pid: int) -> Counter[str]:
 
 def _sampled(pid: int, boxes: list[str]) -> Iterator[str]:
     """Open files of a daemon that belong to one of the boxes."""
-    short = {str(box)[:12] for box in boxes}
+    short = {box[:12] for box in boxes}
     for fd in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             yield from (path for path in [os.readlink(fd)] if short.intersection(path.split("/")))
@@ -91,8 +91,8 @@ def test_a_hundred_boxes_start_and_stop_without_leaving_anything(ground: Ground)
     ground.until(lambda: len(daemon.request("GET", "/boxes", query={"all": "1"})) == 1)
     before, open_before = holdings(ground), _descriptors(daemon.pid)
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        ids = [box["id"] for box in pool.map(lambda n: _start(daemon, n), range(MANY))]
-    boxes = [ground.inspect(str(box)) for box in ids]
+        ids = [str(box["id"]) for box in pool.map(lambda n: _start(daemon, n), range(MANY))]
+    boxes = [ground.inspect(box) for box in ids]
     assert all(box["status"] == "running" for box in boxes)
     assert len({box["networks"][0]["address"] for box in boxes}) == MANY
     ports = [port for box in boxes for port in box["ports"]]
