@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import tarfile
 import threading
@@ -179,6 +180,21 @@ def test_a_snapshot_is_restored_a_box_cloned_exported_and_committed(
     assert "g" not in told
     daemon.run("snapshot", "rm", "db", "before")
     assert daemon.boxy("snapshot", "restore", "db", "before").returncode == 1
+
+
+def test_a_client_that_leaves_in_the_middle_of_a_copy_keeps_no_box_from_starting(
+    daemon: Daemon,
+) -> None:
+    daemon.run("create", "--name", "still", "alpine", "sleep", "300")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(daemon.env["BOXY_SOCKET"])
+        sock.sendall(b"POST /boxy/v1/boxes/still/archive?path=/ HTTP/1.1\r\nHost: x\r\n"
+                     b"Content-Length: 100000\r\n\r\nonly the beginning")  # fmt: skip
+        time.sleep(0.3)
+    began = time.monotonic()
+    daemon.run("start", "still")
+    assert time.monotonic() - began < 10
+    assert daemon.run("exec", "still", "echo", "there") == "there"
 
 
 def _until(condition: object, seconds: float = 20.0, every: float = 0.03) -> None:
