@@ -2,17 +2,19 @@
 
 Constraint: a log that nobody reads (a full pipe, a slow disk) must not stop the serving.  Lines
 go to a thread by way of a bounded queue; what does not fit is counted, and the count is told.
+The thread takes them by the handful: woken for every line, it would fight the event loop for the
+interpreter, and a line would cost more than the answer that it tells of.
 What clients chose (names, agents) is escaped: it cannot draw on an operator's terminal.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import logging
 import os
-import queue
 import threading
 import time
+from collections import deque
 
 import msgspec
 
@@ -20,7 +22,8 @@ from boxy_core.text import escape
 from boxy_registry.parts import Served
 
 _LINES = 10_000
-_CHUNK = 256
+_GATHER = 0.02
+"""seconds that lines may wait for others to be written with"""
 
 
 class Journal:
@@ -28,39 +31,42 @@ class Journal:
 
     def __init__(self, fd: int = 2) -> None:
         self._fd = fd
-        self._lines: queue.Queue[str | None] = queue.Queue(_LINES)
+        self._lines: deque[str] = deque()
         self._dropped = 0
+        self._came = threading.Event()
+        self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
     def write(self, line: str) -> None:
         """Write a line, soon; never waits."""
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+        if len(self._lines) >= _LINES:
             self._dropped += 1
+            return
+        self._lines.append(line)
+        if not self._came.is_set():
+            self._came.set()
 
     def close(self, within: float = 2.0) -> None:
         """Write what is left, if somebody takes it in time."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put(None, timeout=within)
+        self._ending.set()
+        self._came.set()
         self._thread.join(within)
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
-            batch = [self._lines.get()]
-            while len(batch) < _CHUNK:
-                try:
-                    batch.append(self._lines.get_nowait())
-                except queue.Empty:
-                    break
-            ended = batch[-1] is None
-            lines = [line for line in batch if line is not None]
-            if self._dropped:
-                lines.append(f"{stamp(time.time())} WARNING {self._dropped} lines did not fit here")
-                self._dropped = 0
-            _write_all(self._fd, "".join(line + "\n" for line in lines).encode())
+        while not self._ending.is_set():
+            self._came.wait()
+            self._ending.wait(_GATHER)
+            self._came.clear()  # before looking: what comes now is seen, or wakes us again
+            self._write_what_came()
+        self._write_what_came()
+
+    def _write_what_came(self) -> None:
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        if self._dropped:
+            lines.append(f"{stamp(time.time())} WARNING {self._dropped} lines did not fit here")
+            self._dropped = 0
+        _write_all(self._fd, "".join(line + "\n" for line in lines).encode())
 
 
 class Handler(logging.Handler):
@@ -133,8 +139,12 @@ def as_object(served: Served) -> str:
 
 def stamp(seconds: float) -> str:
     """RFC 3339 in UTC, with milliseconds."""
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+    return f"{_whole(int(seconds))}.{int(seconds % 1 * 1000):03d}Z"
+
+
+@functools.lru_cache(4)
+def _whole(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _write_all(fd: int, data: bytes) -> None:

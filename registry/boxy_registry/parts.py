@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from boxy_registry.config import Settings
 from boxy_registry.http.clients import RateLimit
@@ -57,6 +58,9 @@ class Access(Protocol):
 
 class Authorizer(Protocol):
     """Decides about requests.  It must answer quickly: it stands before every one."""
+
+    def at_once(self, headers: MultiMapping[str], need: Need) -> Access | None:
+        """What the caller may do, if `need` is in it and nothing has to be waited for."""
 
     async def authorize(self, request: web.BaseRequest, need: Need) -> Access:
         """What the caller may do.  Raises Unauthorized or Denied if `need` is not in it."""
@@ -120,6 +124,10 @@ class Everyone:
 
 class Open:
     """Lets everyone in."""
+
+    def at_once(self, headers: MultiMapping[str], need: Need) -> Access | None:
+        """Yes."""
+        return EVERYONE
 
     async def authorize(self, request: web.BaseRequest, need: Need) -> Access:
         """Yes."""

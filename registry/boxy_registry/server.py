@@ -22,6 +22,7 @@ from aiohttp import web
 from boxy_registry.config import Settings, size, span
 from boxy_registry.http.app import make_app, take_short_cut
 from boxy_registry.http.connections import Connections
+from boxy_registry.http.quick import Quick
 from boxy_registry.journal import AccessLog, Journal, set_up
 from boxy_registry.parts import Parts, assemble
 from boxy_registry.store import Store
@@ -104,6 +105,7 @@ async def _take_connections(
     idle = span(limits.idle, "limits.idle")
     connections = Connections(
         server,
+        Quick(parts),
         most=limits.connections,
         idle=idle,
         options={

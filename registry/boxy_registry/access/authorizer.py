@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import logging
 import os
 import time
 from typing import Any
 
 from aiohttp import web
+from multidict import MultiMapping
 
 from boxy_core.errors import BoxyError
 from boxy_registry.access import rules as rights
@@ -83,6 +83,28 @@ class Accounts:
 
     # ------------------------------------------------------------------ every request
 
+    def at_once(self, headers: MultiMapping[str], need: Need) -> Access | None:
+        """What the caller may do, by a token, a password that is remembered, or anonymously."""
+        scheme, _, rest = headers.get("Authorization", "").partition(" ")
+        user, scopes = "", None
+        if scheme.lower() == "basic":
+            user, password = _name_and_password(rest)
+            if not self._users.remembered(user, password):
+                return None
+        elif scheme.lower() == "bearer":
+            grant = self._tokens.read(rest.strip())
+            if grant is None or (grant.user and grant.user not in self._users):
+                return None
+            user, scopes = grant.user, grant.scopes
+        elif need.action == "":
+            return None
+        caller = _Caller(user, self._current_rules())
+        if need.action == "":
+            return caller
+        if scopes is not None and need.action not in scopes.get(need.repository, ()):
+            return None
+        return caller if caller.allows(need.action, need.repository) else None  # type: ignore[arg-type]
+
     async def authorize(self, request: web.BaseRequest, need: Need) -> Access:
         """What the caller may do.  Raises Unauthorized, Denied."""
         scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
@@ -141,10 +163,9 @@ class Accounts:
     async def _by_password(self, request: web.BaseRequest, encoded: str, need: Need) -> str:
         """The user of a Basic header.  Raises Unauthorized."""
         try:
-            text = base64.b64decode(encoded.strip(), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
+            name, password = _name_and_password(encoded)
+        except ValueError:
             raise self._ask(request, need, "the Authorization header is malformed") from None
-        name, _, password = text.partition(":")
         if not await self._is_right(name, password):
             log.info("wrong password for %r from %s", name[:64], request.remote)
             raise self._ask(request, need, "the name or the password is wrong")
@@ -233,6 +254,12 @@ class Accounts:
             ]
             found[name] = tuple(dict.fromkeys([*found.get(name, ()), *allowed]))
         return found
+
+
+def _name_and_password(encoded: str) -> tuple[str, str]:
+    """What a Basic header holds.  Raises ValueError."""
+    name, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+    return name, password
 
 
 async def _form(request: web.Request) -> dict[str, str]:

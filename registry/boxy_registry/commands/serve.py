@@ -27,6 +27,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Serve; 0 when asked to end."""
+    from boxy_registry.lean import put_off_the_client
+
+    put_off_the_client()
     from boxy_registry.workers import serve
 
     return serve(

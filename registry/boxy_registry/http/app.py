@@ -26,7 +26,7 @@ from boxy_registry.errors import (
 )
 from boxy_registry.http import blob, listing, manifest, target, upload
 from boxy_registry.http.clients import RateLimit, address_of
-from boxy_registry.http.exchange import JSON, Exchange, json_answer
+from boxy_registry.http.exchange import ALWAYS, JSON, Exchange, json_answer
 from boxy_registry.names import shown
 from boxy_registry.parts import EVERYONE, Parts, Served
 
@@ -38,12 +38,6 @@ EXCHANGE = "exchange"
 _PARTS = "parts"
 """where a request that took the short cut keeps its parts"""
 _READING = ("GET", "HEAD")
-_ALWAYS = {
-    "Docker-Distribution-API-Version": "registry/2.0",
-    "Server": "boxy-registry",
-    "X-Content-Type-Options": "nosniff",
-}
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 EndPoint = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
@@ -149,7 +143,7 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
         log.exception("%s %s failed", request.method, shown(request.path_qs))
         response, code = _failure(request, _internal(error)), "UNKNOWN"
     if not response.prepared:
-        response.headers.update(_ALWAYS)
+        response.headers.update(ALWAYS)
     _observe(request, response.status, began, code, response.content_length or 0)
     return response
 

@@ -14,7 +14,7 @@ from boxy_registry.names import check_digest
 from boxy_registry.store import StoredBlob
 from boxy_registry.store.threads import in_thread
 
-_SMALL = 1 << 16
+SMALL = 1 << 16
 """bytes up to which a blob goes from memory in one write with its headers"""
 _TLS_CHUNK = 1 << 18
 
@@ -31,14 +31,8 @@ async def handle(exchange: Exchange) -> web.StreamResponse:
 
 
 async def _get(exchange: Exchange, blob: StoredBlob) -> web.StreamResponse:
-    headers = {
-        "Docker-Content-Digest": blob.digest,
-        "Content-Type": "application/octet-stream",
-        "ETag": f'"{blob.digest}"',
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "max-age=31536000, immutable",
-    }
-    if not_modified(exchange.request, blob.digest):
+    headers = headers_of(blob)
+    if not_modified(exchange.request.headers, blob.digest):
         return answer(304, headers)
     status, first, count = 200, 0, blob.size
     try:
@@ -53,6 +47,17 @@ async def _get(exchange: Exchange, blob: StoredBlob) -> web.StreamResponse:
         return await _send(exchange.request, status, headers, fd, first, count)
     finally:
         os.close(fd)
+
+
+def headers_of(blob: StoredBlob) -> dict[str, str]:
+    """What tells of a blob."""
+    return {
+        "Docker-Content-Digest": blob.digest,
+        "Content-Type": "application/octet-stream",
+        "ETag": f'"{blob.digest}"',
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "max-age=31536000, immutable",
+    }
 
 
 def _range_of(exchange: Exchange, blob: StoredBlob) -> str | None:
@@ -80,7 +85,7 @@ async def _send(
     """Send this part of a file."""
     if request.method == "HEAD" or count == 0:
         return web.Response(status=status, headers={**headers, "Content-Length": str(count)})
-    if count <= _SMALL:
+    if count <= SMALL:
         return web.Response(status=status, headers=headers, body=os.pread(fd, count, first))
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = count

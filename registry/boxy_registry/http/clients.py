@@ -5,15 +5,28 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from typing import Protocol
 
-from aiohttp import web
+from multidict import MultiMapping
 
 from boxy_registry.errors import TooManyRequests
 
 _REMEMBERED = 10_000
 
 
-def address_of(request: web.BaseRequest, proxies: Collection[str]) -> str:
+class Caller(Protocol):
+    """A request, as far as it tells who asks."""
+
+    @property
+    def remote(self) -> str | None:
+        """The address at the other end of the connection."""
+
+    @property
+    def headers(self) -> MultiMapping[str]:
+        """All of them."""
+
+
+def address_of(request: Caller, proxies: Collection[str]) -> str:
     """The client's address; behind a proxy that we trust, the one that it tells.
 
     The last entry of X-Forwarded-For that is not a trusted proxy: everything before it is the

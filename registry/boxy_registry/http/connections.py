@@ -8,9 +8,12 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from boxy_registry.errors import Failed, RegistryError, Unavailable
 from boxy_registry.http.exchange import JSON
+from boxy_registry.http.quick import Quick
 from boxy_registry.names import shown
 
 log = logging.getLogger("boxy_registry.http")
@@ -23,6 +26,12 @@ _CHECK = 5.0
 """seconds between two looks at who is silent"""
 
 
+KNOWN = hasattr(HttpRequestParser, "message_consumed") and {
+    "_messages", "_next_keepalive_close_time", "_waiter"
+} <= set(web.RequestHandler.__slots__)  # fmt: skip
+"""whether aiohttp is made as `Connection.data_received` knows it; else all takes the long way"""
+
+
 class BadRequest(RegistryError):
     """The bytes are not HTTP."""
 
@@ -32,16 +41,50 @@ class BadRequest(RegistryError):
 class Connection(web.RequestHandler):
     """aiohttp's protocol, with our form of errors and a time for the last byte that came."""
 
-    __slots__ = ("last_byte",)
+    __slots__ = ("_quick", "last_byte")
 
-    def __init__(self, manager: web.Server, **options: Any) -> None:
+    def __init__(self, manager: web.Server, quick: Quick | None = None, **options: Any) -> None:
         super().__init__(manager, **options)
         self.last_byte = self._loop.time()
+        self._quick = quick if KNOWN else None
 
     def data_received(self, data: bytes) -> None:
-        """Note the time."""
+        """Answer here what can be; aiohttp's task, which waits for a message, gets the rest."""
         self.last_byte = self._loop.time()
-        super().data_received(data)
+        waiter = self._waiter
+        if self._quick is None or waiter is None or waiter.done() or self._messages:
+            super().data_received(data)
+            return
+        self._waiter = None  # or it would be woken for what is answered here
+        try:
+            super().data_received(data)
+            while self._messages and self._answered(self._quick):
+                self._messages.popleft()
+                if self._parser is not None:
+                    self._parser.message_consumed()
+        finally:
+            self._waiter = waiter
+        if self._messages and not waiter.done():
+            waiter.set_result(None)
+
+    def _answered(self, quick: Quick) -> bool:
+        """Whether the first message was answered."""
+        message, payload = self._messages[0]
+        transport = self.transport
+        if (
+            payload is not EMPTY_PAYLOAD
+            or not isinstance(message, RawRequestMessage)
+            or transport is None
+            or transport.is_closing()
+            or transport.get_write_buffer_size()  # it does not read what it asks for
+        ):
+            return False
+        answer = quick.answer(message, self.peername[0] if self.peername else None)
+        if answer is None:
+            return False
+        transport.write(answer)
+        self._next_keepalive_close_time = self.last_byte + self._keepalive_timeout
+        return True
 
     def silent_since(self, when: float) -> bool:
         """Whether it is the client's turn, and was since then."""
@@ -81,8 +124,11 @@ class Connections:
     waiting (0: for ever).
     """
 
-    def __init__(self, server: web.Server, *, most: int, idle: float, options: Any) -> None:
+    def __init__(
+        self, server: web.Server, quick: Quick, *, most: int, idle: float, options: Any
+    ) -> None:
         self._server = server
+        self._quick = quick if quick.wanted else None
         self._most = most
         self._idle = idle
         self._options = {"logger": log, "access_log": _UNUSED_LOG, **options}
@@ -91,7 +137,8 @@ class Connections:
         """The protocol of a connection that was just accepted."""
         if self._most and len(self._server.connections) >= self._most:
             return _Full()
-        return Connection(self._server, loop=asyncio.get_running_loop(), **self._options)
+        loop = asyncio.get_running_loop()
+        return Connection(self._server, self._quick, loop=loop, **self._options)
 
     async def end_silent_ones(self) -> None:
         """Close connections on which a client says nothing; never returns."""

@@ -16,6 +16,12 @@ from boxy_registry.names import shown
 from boxy_registry.parts import Access, Event, Parts
 
 JSON = "application/json"
+ALWAYS = {
+    "Docker-Distribution-API-Version": "registry/2.0",
+    "Server": "boxy-registry",
+    "X-Content-Type-Options": "nosniff",
+}
+"""headers of every answer"""
 
 
 class Exchange:
@@ -92,9 +98,9 @@ def next_page(path: str, number: int, last: str) -> dict[str, str]:
     return {"Link": f'<{path}?n={number}&last={quote(last, safe="")}>; rel="next"'}
 
 
-def not_modified(request: web.BaseRequest, digest: str) -> bool:
+def not_modified(headers: Mapping[str, str], digest: str) -> bool:
     """Whether If-None-Match names this digest (RFC 9110, 13.1.2): content never changes."""
-    asked = request.headers.get("If-None-Match")
+    asked = headers.get("If-None-Match")
     if asked is None:
         return False
     tags = [tag.strip().removeprefix("W/").strip('"') for tag in asked.split(",")]

@@ -11,6 +11,7 @@ from boxy_registry.config import size
 from boxy_registry.errors import DigestInvalid, MethodNotAllowed, SizeInvalid
 from boxy_registry.http.exchange import Exchange, answer, not_modified
 from boxy_registry.names import check_digest, check_tag, is_digest
+from boxy_registry.store import StoredManifest
 
 
 async def handle(exchange: Exchange) -> web.StreamResponse:
@@ -32,14 +33,19 @@ async def _get(exchange: Exchange) -> web.StreamResponse:
     for upstream in exchange.parts.upstreams:
         await upstream.prepare_manifest(name, reference)
     found = await exchange.store.use_manifest(name, reference)
-    headers = {
-        "Docker-Content-Digest": found.digest,
-        "Content-Type": found.media_type,
-        "ETag": f'"{found.digest}"',
-    }
-    if not_modified(exchange.request, found.digest):
+    headers = headers_of(found)
+    if not_modified(exchange.request.headers, found.digest):
         return answer(304, headers)
     return web.Response(body=found.body, headers=headers)
+
+
+def headers_of(manifest: StoredManifest) -> dict[str, str]:
+    """What tells of a manifest."""
+    return {
+        "Docker-Content-Digest": manifest.digest,
+        "Content-Type": manifest.media_type,
+        "ETag": f'"{manifest.digest}"',
+    }
 
 
 async def _put(exchange: Exchange) -> web.StreamResponse:

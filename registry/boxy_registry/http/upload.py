@@ -14,7 +14,7 @@ from boxy_registry.names import check_algorithm, check_digest
 from boxy_registry.store import Upload
 from boxy_registry.store.threads import begin, wait_finished
 
-_BATCH = 1 << 19
+_BATCH = 1 << 18
 """bytes that are gathered before a thread hashes and writes them"""
 
 
