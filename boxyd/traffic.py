@@ -323,7 +323,18 @@ async def _detailed(remote: Remote, reference: Reference) -> dict[str, Any]:
     if isinstance(decoded, oci.Index):
         platforms = [str(one.platform) for one in decoded.manifests if one.platform]
         return {**told, "platforms": sorted(one for one in platforms if "unknown" not in one)}
-    return {**told, "size": sum(layer.size for layer in decoded.layers)}
+    told["size"] = sum(layer.size for layer in decoded.layers)
+    with contextlib.suppress(BoxyError):  # an artifact's configuration may be anything
+        platform = await _platform(remote, reference, decoded.config)
+        told["platforms"] = [platform] if platform else []
+    return told
+
+
+async def _platform(remote: Remote, reference: Reference, config: oci.Descriptor) -> str:
+    """What a single image runs on; only its configuration says so.  Raises BoxyError."""
+    data = await remote.small_blob(reference.path, config, oci.MAX_CONFIG)
+    found = oci.decode_config(data, str(reference))
+    return str(oci.Platform(found.architecture, found.os, found.variant))
 
 
 def _layers(box: Box) -> Iterable[str]:

@@ -189,9 +189,12 @@ class Remote:
         if writer.size < blob.size:
             raise ConnectionError(f"it ended after {writer.size} of {blob.size} bytes")
 
-    async def stream(self, path: str, digest: str) -> AsyncIterator[bytes]:
+    async def stream(
+        self, path: str, digest: str, told: Callable[[int], None] = lambda size: None
+    ) -> AsyncIterator[bytes]:
         """The bytes of a blob as they come, gone on with after a break; not checked.
 
+        `told` gets its size before the first, if the registry says it.
         Raises NotFound, Denied, ImageError.
         """
         target, what, at = f"/v2/{path}/blobs/{digest}", f"the blob {digest[:19]}", 0
@@ -201,10 +204,11 @@ class Remote:
                 async with self._ask("GET", target, scope=_pull(path), headers=headers) as answer:
                     if answer.status not in ((206,) if at else (200,)):
                         raise await self._refused(answer, what)
-                    async for batch in batches(answer.content):
-                        for piece in batch:
-                            yield piece
-                            at += len(piece)
+                    if not at and answer.content_length is not None:
+                        told(answer.content_length)
+                    async for piece in answer.content.iter_any():
+                        yield piece
+                        at += len(piece)
                     return
             except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
                 if attempt == TRIES - 1:

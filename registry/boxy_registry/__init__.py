@@ -20,7 +20,7 @@ at its own section of `parts.settings` and, if that asks for it, adds itself:
 
     parts.authorizer   who may do what; the default lets everyone do everything
     parts.upstreams    asked before a manifest or blob is looked up; they may put it in the store
-    parts.listeners    told of every push and delete, after it is durable
+    parts.listeners    awaited with every push and delete that is durable, before its answer
     parts.observers    told of every answered request (access log, metrics)
     parts.routes       pages outside /v2/, as aiohttp route definitions
     parts.services     what runs beside the serving, as async context managers

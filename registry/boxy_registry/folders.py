@@ -21,6 +21,7 @@ from boxy_core.image.layers import no_progress
 from boxy_core.image.packing import Packed, pack
 from boxy_core.image.sources import Archive, Download, find
 from boxy_registry import manifests
+from boxy_registry.arriving import Reader
 from boxy_registry.errors import ManifestUnknown, NameInvalid, RegistryError
 from boxy_registry.names import check_repository
 from boxy_registry.parts import Parts
@@ -66,8 +67,9 @@ class Folders:
                 except BoxyError as error:
                     raise ManifestUnknown(f"{repository}: {error}; {error.hint}") from None
 
-    async def prepare_blob(self, repository: str, digest: str) -> None:
+    async def prepare_blob(self, repository: str, digest: str) -> Reader | None:
         """Nothing: blobs come with the manifest."""
+        return None
 
     async def take_all(self) -> None:
         """Have every folder in the store, so that they are listed before anybody pulls them."""

@@ -8,6 +8,7 @@ whose descriptors, if it has some, have the form of descriptors (OCI Image 1.1, 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,8 @@ EMPTY_CONFIG = "application/vnd.oci.empty.v1+json"
 _INDEXES = (INDEX, DOCKER_LIST)
 _IMAGES = (IMAGE, DOCKER_IMAGE)
 _MAX_DESCRIPTORS = 16_384
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}")
+"""RFC 6838, 4.2: it goes into a header"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ def _media_type(data: dict[str, Any], content_type: str) -> str:
             f"the Content-Type {shown(said)} contradicts the mediaType {shown(own)}"
         )
     if said or own:
+        if not _MEDIA_TYPE.fullmatch(said or own):
+            raise ManifestInvalid(f"{shown(said or own)} is no media type")
         return said or own
     if "manifests" in data:
         return INDEX

@@ -1,6 +1,7 @@
 """A pull-through cache: what is not here is fetched from an upstream registry, and kept.
 
 Constraint: many clients miss the same thing at once, in several processes; it is fetched once.
+Those of the process that fetches a blob read it as it comes, others when it is whole (arriving.py).
 If the upstream cannot be reached, what is here is served, however old.  A tag is believed for a
 while (`fresh`); a digest for ever.  What nobody asked for in `expire` goes.
 
@@ -24,6 +25,7 @@ from boxy_core.image.reference import HUB, Reference, is_host
 from boxy_core.image.remote import Found, Remote
 from boxy_core.image.trust import Trust
 from boxy_registry import manifests
+from boxy_registry.arriving import Arriving, Reader, carry_out
 from boxy_registry.config import span
 from boxy_registry.errors import ManifestUnknown, RegistryError, Unavailable
 from boxy_registry.names import is_digest
@@ -65,6 +67,8 @@ class Cache:
         self._book = _Book(f"{store.root}/mirror.db")
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._remote: Remote | None = None
+        self._arriving: dict[tuple[str, str], Arriving] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -75,6 +79,9 @@ class Cache:
             try:
                 yield
             finally:
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
                 self._remote = None
                 self._book.close()
 
@@ -93,14 +100,38 @@ class Cache:
             if not self._is_current(repository, reference):
                 await self._bring(repository, path, reference)
 
-    async def prepare_blob(self, repository: str, digest: str) -> None:
-        """Have the blob here.  Raises Unavailable."""
+    async def prepare_blob(self, repository: str, digest: str) -> Reader | None:
+        """Have the blob here, or on its way: one fetch for all who wait.  Raises Unavailable."""
         path = self._path(repository)
         if path is None or self._has_blob(repository, digest):
-            return
-        async with self._once(f"{repository} {digest}"):
-            if not self._has_blob(repository, digest):
-                await self._bring_blob(repository, path, digest)
+            return None
+        arriving = self._arriving.get((repository, digest))
+        if arriving is None:
+            arriving = self._begin(repository, path, digest)
+        try:
+            await arriving.wait_for_its_beginning()
+        except NotFound:
+            return None
+        except BoxyError as error:
+            raise Unavailable(f"the upstream registry cannot be asked: {error}") from None
+        return None if arriving.whole else arriving.reader()
+
+    def _begin(self, repository: str, path: str, digest: str) -> Arriving:
+        """Start a fetch, which goes on when those who asked have left: others will ask."""
+        key = (repository, digest)
+        arriving = self._arriving[key] = Arriving(self._store, repository, digest)
+        work = functools.partial(self._bring_blob, repository, path)
+        task = asyncio.create_task(carry_out(arriving, work))
+        self._tasks.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            del self._arriving[key]
+            if arriving.failure is not None and not isinstance(arriving.failure, NotFound):
+                log.warning("%s of %s did not arrive: %s", digest, repository, arriving.failure)
+
+        task.add_done_callback(ended)
+        return arriving
 
     def _path(self, repository: str) -> str | None:
         """The repository's path at the upstream; None: it is not this one's."""
@@ -187,17 +218,16 @@ class Cache:
             return None
         return await remote.manifest(asked)
 
-    async def _bring_blob(self, repository: str, path: str, digest: str) -> None:
-        if await self._store.mount(repository, digest, self._is_mirrored):
-            return
-        remote = self._upstream()
-        try:
-            chunks = remote.stream(path, digest)
-            await self._store.put_blob(repository, digest, chunks)
-        except NotFound:
-            return
-        except BoxyError as error:
-            raise Unavailable(f"the upstream registry cannot be asked: {error}") from None
+    async def _bring_blob(self, repository: str, path: str, arriving: Arriving) -> None:
+        """Have it from another copy, or from the upstream.  Raises BoxyError, RegistryError."""
+        digest = arriving.digest
+        async with self._once(f"{repository} {digest}"):
+            if self._has_blob(repository, digest):
+                return
+            if await self._store.mount(repository, digest, self._is_mirrored):
+                return
+            stream = self._upstream().stream(path, digest, arriving.expect)
+            await arriving.take_in(stream)
 
     def _is_mirrored(self, repository: str) -> bool:
         """A blob may be shared with other copies only: what is private here stays so."""

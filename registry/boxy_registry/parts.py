@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Protocol
 from aiohttp import web
 from multidict import MultiMapping
 
+from boxy_registry.arriving import Reader
 from boxy_registry.config import Settings
 from boxy_registry.http.clients import RateLimit
 from boxy_registry.store import Store
@@ -72,8 +73,9 @@ class Upstream(Protocol):
     async def prepare_manifest(self, repository: str, reference: str) -> None:
         """Put the manifest into the store, or bring it up to date, if it is this one's."""
 
-    async def prepare_blob(self, repository: str, digest: str) -> None:
-        """Put the blob into the store, if it is this one's and is not there."""
+    async def prepare_blob(self, repository: str, digest: str) -> Reader | None:
+        """Put the blob into the store, if it is this one's and is not there; or begin to, and
+        give what can be read of it while it comes (to be closed)."""
 
 
 class Event(NamedTuple):
@@ -135,7 +137,7 @@ class Open:
 
 
 EVERYONE = Everyone()
-Listener = Callable[[Event], None]
+Listener = Callable[[Event], Awaitable[None]]
 Observer = Callable[[Served], None]
 Service = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -156,10 +158,10 @@ class Parts:
     tls: ssl.SSLContext | None = None
     rate: RateLimit | None = None
 
-    def tell(self, event: Event) -> None:
-        """Tell all listeners."""
+    async def tell(self, event: Event) -> None:
+        """Tell all listeners; the client's answer waits for that."""
         for listener in self.listeners:
-            listener(event)
+            await listener(event)
 
 
 def assemble(settings: Settings, store: Store) -> Parts:

@@ -84,3 +84,5 @@ class Hook(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """what is told"""
     repositories: str = "*"
     """pattern of the repositories that are told of"""
+    keep: str = "24h"
+    """how long an event is tried while the receiver is away; 0: for ever"""

@@ -8,6 +8,7 @@ have ended.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import signal
 import socket
@@ -27,6 +28,7 @@ _SHORTEST_LIFE = 1.0
 
 def serve(settings: Settings) -> int:
     """Serve until told to end; the exit status.  Raises BoxyError if it cannot begin."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing to read again: nothing was read yet
     Store(settings.root).close()  # what is wrong with the store is told here, once
     sockets = listen(settings)
     if settings.workers == 1:
@@ -87,8 +89,13 @@ class _Workers:
         """Start them, replace the dead, end with the last."""
         for number in _PASSED_ON:
             signal.signal(number, self._pass_on)
+        told, tells = os.pipe()
         for _ in range(self._settings.workers):
-            self._start()
+            self._start(tells)
+        os.close(tells)
+        while os.read(told, 1):  # ends when the last one serves, or has ended
+            pass
+        os.close(told)
         announce(self._settings)
         while self._started:
             try:
@@ -98,13 +105,14 @@ class _Workers:
             self._ended(pid, os.waitstatus_to_exitcode(status))
         return 0
 
-    def _start(self) -> None:
+    def _start(self, tells: int | None = None) -> None:
+        """Fork one; it closes `tells` when it takes connections."""
         pid = os.fork()
         if pid == 0:
-            self._work()
+            self._work(tells)
         self._started[pid] = time.monotonic()
 
-    def _work(self) -> None:
+    def _work(self, tells: int | None) -> None:
         """The child; never returns."""
         status = 1
         try:
@@ -113,7 +121,8 @@ class _Workers:
                 ignored = number == signal.SIGHUP
                 signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
             os.close(self._held)
-            server.run(self._settings, self._sockets, lambda: None, self._lifeline)
+            ready = (lambda: None) if tells is None else functools.partial(os.close, tells)
+            server.run(self._settings, self._sockets, ready, self._lifeline)
             status = 0
         finally:
             os._exit(status)

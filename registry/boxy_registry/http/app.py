@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
+from boxy_registry.arriving import Torn
 from boxy_registry.errors import (
     Failed,
     MethodNotAllowed,
@@ -59,7 +60,7 @@ def make_app(parts: Parts) -> web.Application:
     app[PARTS] = parts
     limits = parts.settings.limits
     if limits.requests:
-        parts.rate = RateLimit(limits.requests, limits.burst)
+        parts.rate = RateLimit(f"{parts.store.root}/rates", limits.requests, limits.burst)
     app.router.add_route("*", "/v2{rest:.*}", _registry, expect_handler=_expect_later)
     app.router.add_get("/livez", _alive)
     app.router.add_get("/readyz", _ready)
@@ -136,6 +137,10 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
         else:
             translated = _translated(request, error)
             response, code = _failure(request, translated), translated.code
+    except Torn as error:
+        log.warning("%s is torn off: %s", shown(request.path), error)
+        _observe(request, 502, began, "UNAVAILABLE", 0)
+        raise
     except ConnectionError:
         _observe(request, 499, began, "the client left", 0)
         raise

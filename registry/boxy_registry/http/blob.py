@@ -7,6 +7,7 @@ import os
 
 from aiohttp import web
 
+from boxy_registry.arriving import Reader
 from boxy_registry.errors import BlobUnknown, MethodNotAllowed
 from boxy_registry.http import ranges
 from boxy_registry.http.exchange import Exchange, answer, not_modified
@@ -25,18 +26,23 @@ async def handle(exchange: Exchange) -> web.StreamResponse:
     if exchange.request.method == "DELETE":
         return await _delete(exchange, digest)
     for upstream in exchange.parts.upstreams:
-        await upstream.prepare_blob(exchange.target.repository, digest)
+        reader = await upstream.prepare_blob(exchange.target.repository, digest)
+        if reader is not None:
+            try:
+                return await _pass_on(exchange, reader)
+            finally:
+                reader.close()
     blob = await exchange.store.use_blob(exchange.target.repository, digest)
     return await _get(exchange, blob)
 
 
 async def _get(exchange: Exchange, blob: StoredBlob) -> web.StreamResponse:
-    headers = headers_of(blob)
+    headers = headers_of(blob.digest)
     if not_modified(exchange.request.headers, blob.digest):
         return answer(304, headers)
     status, first, count = 200, 0, blob.size
     try:
-        part = ranges.asked(_range_of(exchange, blob), blob.size)
+        part = ranges.asked(_range_of(exchange, blob.digest), blob.size)
     except ranges.NotSatisfiable:
         return answer(416, {"Content-Range": f"bytes */{blob.size}"})
     if part is not None:
@@ -49,22 +55,45 @@ async def _get(exchange: Exchange, blob: StoredBlob) -> web.StreamResponse:
         os.close(fd)
 
 
-def headers_of(blob: StoredBlob) -> dict[str, str]:
+def headers_of(digest: str) -> dict[str, str]:
     """What tells of a blob."""
     return {
-        "Docker-Content-Digest": blob.digest,
+        "Docker-Content-Digest": digest,
         "Content-Type": "application/octet-stream",
-        "ETag": f'"{blob.digest}"',
+        "ETag": f'"{digest}"',
         "Accept-Ranges": "bytes",
         "Cache-Control": "max-age=31536000, immutable",
     }
 
 
-def _range_of(exchange: Exchange, blob: StoredBlob) -> str | None:
+async def _pass_on(exchange: Exchange, reader: Reader) -> web.StreamResponse:
+    """Send a blob that is on its way here.  Raises Torn."""
+    headers = headers_of(reader.digest)
+    status, first, count = 200, 0, reader.size
+    try:
+        part = count and ranges.asked(_range_of(exchange, reader.digest), count)
+    except ranges.NotSatisfiable:
+        return answer(416, {"Content-Range": f"bytes */{reader.size}"})
+    if part:
+        status, (first, count) = 206, part
+        headers["Content-Range"] = f"bytes {first}-{first + count - 1}/{reader.size}"
+    if count is not None:
+        headers["Content-Length"] = str(count)
+    if exchange.head:
+        return web.Response(status=status, headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
+    await response.prepare(exchange.request)
+    async for piece in reader.pieces(first, count):
+        await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+def _range_of(exchange: Exchange, digest: str) -> str | None:
     """The Range header, unless If-Range speaks of something else (RFC 9110, 13.1.5)."""
     headers = exchange.request.headers
     condition = headers.get("If-Range")
-    if condition is not None and condition.strip() != f'"{blob.digest}"':
+    if condition is not None and condition.strip() != f'"{digest}"':
         return None
     return headers.get("Range")
 
@@ -119,5 +148,5 @@ async def _delete(exchange: Exchange, digest: str) -> web.StreamResponse:
     if not exchange.parts.settings.delete:
         raise MethodNotAllowed("this registry does not delete", headers={"Allow": "GET, HEAD"})
     await exchange.store.delete_blob(exchange.target.repository, digest)
-    exchange.tell("delete", "blob", digest)
+    await exchange.tell("delete", "blob", digest)
     return answer(202)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import mmap
+import os
+import struct
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from typing import Protocol
 
@@ -11,7 +15,10 @@ from multidict import MultiMapping
 
 from boxy_registry.errors import TooManyRequests
 
-_REMEMBERED = 10_000
+_BUCKET = struct.Struct("=Qdd")
+"""a client by the hash of its address (0: none), its tokens, and when they were counted"""
+_SHELF = 8 * _BUCKET.size
+_SHELVES = 2048
 
 
 class Caller(Protocol):
@@ -46,29 +53,52 @@ def address_of(request: Caller, proxies: Collection[str]) -> str:
 class RateLimit:
     """A token bucket for each client: `rate` requests a second, `burst` saved up at most.
 
-    Each process counts for itself.
+    The buckets are in a small file that all processes of the store map, so it does not matter
+    which of them a client's connections come to.  It is of a fixed size: a bucket that was not
+    used for the longest makes room for another client's among the few that its address may be in.
+    Times are of the clock that all processes of a machine share, and that starts with it.
     """
 
     def __init__(
-        self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic
+        self, path: str, rate: float, burst: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._rate = rate
         self._burst = burst
         self._clock = clock
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.ftruncate(self._fd, _SHELVES * _SHELF)
+        self._map = mmap.mmap(self._fd, _SHELVES * _SHELF)
 
     def take(self, client: str) -> None:
         """Count a request.  Raises TooManyRequests, which tells how long to wait."""
-        now = self._clock()
-        tokens, then = self._buckets.pop(client, (float(self._burst), now))
-        tokens = min(self._burst, tokens + (now - then) * self._rate)
-        allowed = tokens >= 1
-        self._buckets[client] = (tokens - 1 if allowed else tokens, now)
-        if len(self._buckets) > _REMEMBERED:
-            self._buckets.popitem(last=False)
-        if not allowed:
-            wait = int((1 - tokens) / self._rate) + 1
+        name = hashlib.blake2b(client.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        key = int.from_bytes(name, "big") or 1
+        shelf = key % _SHELVES * _SHELF
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, _SHELF, shelf)
+        try:
+            tokens = self._take(key, shelf)
+        finally:
+            fcntl.lockf(self._fd, fcntl.LOCK_UN, _SHELF, shelf)
+        if tokens < 0:
+            wait = int(-tokens / self._rate) + 1
             raise TooManyRequests(
                 f"more than {self._rate:g} requests a second; wait {wait} s",
                 headers={"Retry-After": str(wait)},
             )
+
+    def _take(self, key: int, shelf: int) -> float:
+        """What is left in the bucket; less than nothing: what is missing."""
+        now = self._clock()
+        at, tokens, then = shelf, float(self._burst), now
+        oldest = now
+        for place in range(shelf, shelf + _SHELF, _BUCKET.size):
+            found, found_tokens, found_then = _BUCKET.unpack_from(self._map, place)
+            if found == key and found_then <= now:  # else: from before the machine started
+                at, tokens, then = place, found_tokens, found_then
+                break
+            if found == 0 or not found_then <= now or found_then < oldest:
+                at, oldest = place, found_then if found and found_then <= now else 0.0
+        tokens = min(self._burst, tokens + (now - then) * self._rate)
+        left = tokens - 1
+        _BUCKET.pack_into(self._map, at, key, left if left >= 0 else tokens, now)
+        return left

@@ -46,11 +46,11 @@ class Exchange:
         """Whether only the headers of the answer are asked for."""
         return self.request.method == "HEAD"
 
-    def tell(self, action: Any, kind: str, digest: str, **more: Any) -> None:
+    async def tell(self, action: Any, kind: str, digest: str, **more: Any) -> None:
         """Tell the listeners of a change by this request."""
         if self.parts.listeners:
             address = address_of(self.request, self.parts.settings.proxies)
-            self.parts.tell(
+            await self.parts.tell(
                 Event(
                     action, kind, self.target.repository, digest,
                     user=self.access.user, address=address, **more,

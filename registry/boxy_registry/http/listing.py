@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 from aiohttp import web
 
-from boxy_registry.errors import ManifestUnknown
+from boxy_registry.errors import ManifestUnknown, PaginationInvalid
 from boxy_registry.http.exchange import Exchange, json_answer, next_page
 from boxy_registry.manifests import INDEX
+from boxy_registry.names import shown
 
 LONGEST = 10_000
 """entries of a list in one answer; the rest is behind its Link"""
+MOST_REFERRERS = 1000
+_REFERRERS_BYTES = 2 << 20
 
 
 async def base(exchange: Exchange) -> web.StreamResponse:
@@ -51,31 +55,55 @@ async def tags(exchange: Exchange) -> web.StreamResponse:
 async def referrers(exchange: Exchange) -> web.StreamResponse:
     """`GET /v2/<name>/referrers/<digest>`."""
     kind = exchange.request.query.get("artifactType", "")
-    name, subject = exchange.target.repository, exchange.target.reference
-    found = exchange.store.referrers(name, subject, kind)
-    found += _by_fallback_tag(exchange, found)
+    found, more = _page_of_referrers(exchange, kind)
     headers = {"OCI-Filters-Applied": "artifactType"} if kind else {}
+    if more:
+        headers["Link"] = more
+    else:
+        found += _by_fallback_tag(exchange, kind)
     body = {"schemaVersion": 2, "mediaType": INDEX, "manifests": found}
     return json_answer(body, headers, INDEX)
 
 
-def _by_fallback_tag(exchange: Exchange, known: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _page_of_referrers(exchange: Exchange, kind: str) -> tuple[list[dict[str, Any]], str]:
+    """Some of them, and the Link to what follows, "" if nothing does.
+
+    The answer is an index, of which clients read no more than of a manifest: annotations, which
+    are the pushers', must not make it longer.
+    """
+    name, subject = exchange.target.repository, exchange.target.reference
+    asked, last = exchange.page(MOST_REFERRERS)
+    number = max(asked, 1)
+    if not (last == "" or (last.isascii() and last.isdecimal() and len(last) < 19)):
+        raise PaginationInvalid(f"last is {shown(last)}, which no Link said")
+    found: list[dict[str, Any]] = []
+    place, size = int(last or 0), 0
+    for next_, descriptor in exchange.store.referrers(name, subject, kind, place, number + 1):
+        size += len(msgspec.json.encode(descriptor))
+        if found and (len(found) >= number or size > _REFERRERS_BYTES):
+            query = {"n": number, "last": place, **({"artifactType": kind} if kind else {})}
+            path = f"/v2/{name}/referrers/{subject}?{urlencode(query)}"
+            return found, f'<{path}>; rel="next"'
+        found.append(descriptor)
+        place = next_
+    return found, ""
+
+
+def _by_fallback_tag(exchange: Exchange, kind: str) -> list[dict[str, Any]]:
     """What a client that knew no referrers listed under the tag `<algorithm>-<digest>`.
 
     OCI Distribution 1.1, "Referrers Tag Schema": an index, which older pushes maintained.
     """
-    kind = exchange.request.query.get("artifactType", "")
     name, subject = exchange.target.repository, exchange.target.reference
     try:
         index = exchange.store.manifest(name, subject.replace(":", "-")[:128])
         entries = msgspec.json.decode(index.body).get("manifests", [])
     except (ManifestUnknown, msgspec.DecodeError, AttributeError):
         return []
-    seen = {entry["digest"] for entry in known}
     return [
         entry
         for entry in entries
         if isinstance(entry, dict)
-        and entry.get("digest") not in seen
+        and not exchange.store.refers(name, str(entry.get("digest")), subject)
         and (not kind or entry.get("artifactType") == kind)
     ]

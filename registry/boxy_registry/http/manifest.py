@@ -64,7 +64,7 @@ async def _put(exchange: Exchange) -> web.StreamResponse:
         blobs_needed=settings.sparse != "all",
         children_needed=settings.sparse == "none",
     )
-    exchange.tell(
+    await exchange.tell(
         "push", "manifest", put.digest,
         tags=put.tags, media_type=manifest.media_type, size=len(body),
     )  # fmt: skip
@@ -85,10 +85,10 @@ async def _delete(exchange: Exchange) -> web.StreamResponse:
         raise MethodNotAllowed("this registry does not delete", headers={"Allow": "GET, HEAD, PUT"})
     if is_digest(reference):
         tags = await exchange.store.delete_manifest(name, reference)
-        exchange.tell("delete", "manifest", reference, tags=tags)
+        await exchange.tell("delete", "manifest", reference, tags=tags)
     else:
         digest = await exchange.store.delete_tag(name, reference)
-        exchange.tell("delete", "tag", digest, tags=(reference,))
+        await exchange.tell("delete", "tag", digest, tags=(reference,))
     return answer(202)
 
 

@@ -120,7 +120,7 @@ class Quick:
         found = store.blob(place.repository, place.reference)
         if store.stale(found.used):
             return None
-        headers = blob.headers_of(found)
+        headers = blob.headers_of(found.digest)
         if not_modified(asked.headers, found.digest):
             return Found(304, headers, 0, b"")
         if asked.method == "HEAD":

@@ -62,7 +62,7 @@ async def _mount(exchange: Exchange, digest: str, source: str) -> bool:
 
     if not await exchange.store.mount(exchange.target.repository, digest, may_read):
         return False
-    exchange.tell("mount", "blob", digest)
+    await exchange.tell("mount", "blob", digest)
     return True
 
 
@@ -121,7 +121,7 @@ def _check_size(found: int, limit: int) -> None:
 
 async def _finish(exchange: Exchange, upload: Upload, digest: str) -> web.StreamResponse:
     await exchange.store.finish(upload, digest)
-    exchange.tell("push", "blob", digest, size=upload.offset)
+    await exchange.tell("push", "blob", digest, size=upload.offset)
     return _created(exchange, digest)
 
 

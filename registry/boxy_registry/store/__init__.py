@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from boxy_core.errors import Denied
@@ -101,9 +101,22 @@ class Store:
         size, used = reading.link(self.reader, name, check_digest(digest))
         return StoredBlob(digest, self.blobs.path(digest), size, used)
 
-    def referrers(self, name: str, subject: str, artifact_type: str = "") -> list[dict[str, Any]]:
-        """Descriptors of manifests whose subject is this digest.  Raises DigestInvalid."""
-        return reading.referrers(self.reader, name, check_digest(subject), artifact_type)
+    def referrers(
+        self,
+        name: str,
+        subject: str,
+        artifact_type: str = "",
+        after: int = 0,
+        limit: int = EVERYTHING,
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Manifests whose subject is this digest: a place in the list, to go on `after`, and a
+        descriptor.  Raises DigestInvalid."""
+        check_digest(subject)
+        return reading.referrers(self.reader, name, subject, artifact_type, after, limit)
+
+    def refers(self, name: str, digest: str, subject: str) -> bool:
+        """Whether the repository holds a manifest of this digest with this subject."""
+        return reading.refers(self.reader, name, digest, subject)
 
     def stale(self, used: float) -> bool:
         """Whether it is time to note that a client asked for content that was last used then."""

@@ -67,7 +67,7 @@ def _export(store: Store, repository: str, tags: list[str], folder: str) -> int:
         _export_manifest(store, repository, found.digest, folder, written)
     listed = {descriptor["digest"] for descriptor in descriptors}
     for digest in sorted(written):
-        for referrer in store.referrers(repository, digest):
+        for _, referrer in store.referrers(repository, digest):
             if referrer["digest"] not in listed:
                 listed.add(referrer["digest"])
                 descriptors.append(referrer)
@@ -92,7 +92,7 @@ def _export_manifest(
     for child in manifest.children:
         with suppress(ManifestUnknown):  # a sparse index
             _export_manifest(store, repository, child.digest, folder, written)
-    for referrer in store.referrers(repository, digest):
+    for _, referrer in store.referrers(repository, digest):
         _export_manifest(store, repository, referrer["digest"], folder, written)
 
 

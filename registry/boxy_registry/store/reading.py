@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -37,8 +38,9 @@ _LINK = """
 SELECT l.size, l.used FROM repositories r JOIN links l ON l.repo = r.id
 WHERE r.name = ? AND l.digest = ?"""
 _REFERRERS = """
-SELECT media_type, digest, length(body), artifact_type, annotations FROM manifests
-WHERE repo = ? AND subject = ? ORDER BY created, id"""
+SELECT id, media_type, digest, length(body), artifact_type, annotations FROM manifests
+WHERE repo = ? AND subject = ? AND id > ? ORDER BY id LIMIT ?"""
+_OF_TYPE = _REFERRERS.replace("id > ?", "id > ? AND artifact_type = ?")
 
 
 def manifest(db: sqlite3.Connection, repository: str, reference: str) -> StoredManifest:
@@ -105,20 +107,29 @@ def tags(db: sqlite3.Connection, name: str, after: str, limit: int) -> list[Tag]
 
 
 def referrers(
-    db: sqlite3.Connection, name: str, subject: str, artifact_type: str
-) -> list[dict[str, Any]]:
-    """Descriptors of the manifests whose subject is this digest, oldest first."""
+    db: sqlite3.Connection, name: str, subject: str, artifact_type: str, after: int, limit: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Manifests whose subject is this digest, oldest first: a place in the list, a descriptor."""
     row = db.execute("SELECT id FROM repositories WHERE name = ?", (name,)).fetchone()
     if row is None:
-        return []
-    found = []
-    for media_type, digest, size, kind, notes in db.execute(_REFERRERS, (row[0], subject)):
-        if artifact_type and kind != artifact_type:
-            continue
+        return
+    if artifact_type:
+        rows = db.execute(_OF_TYPE, (row[0], subject, after, artifact_type, limit))
+    else:
+        rows = db.execute(_REFERRERS, (row[0], subject, after, limit))
+    for place, media_type, digest, size, kind, notes in rows:
         descriptor = {"mediaType": media_type, "digest": digest, "size": size}
         if kind:
             descriptor["artifactType"] = kind
         if notes != "{}":
             descriptor["annotations"] = msgspec.json.decode(notes)
-        found.append(descriptor)
-    return found
+        yield place, descriptor
+
+
+def refers(db: sqlite3.Connection, name: str, digest: str, subject: str) -> bool:
+    """Whether a manifest of the repository has this subject."""
+    question = (
+        "SELECT 1 FROM manifests m JOIN repositories r ON r.id = m.repo"
+        " WHERE r.name = ? AND m.digest = ? AND m.subject = ?"
+    )
+    return db.execute(question, (name, digest, subject)).fetchone() is not None

@@ -63,19 +63,36 @@ def test_an_address_is_a_host_and_a_port(address: str, expected: tuple[str, int]
     assert config.endpoint(address) == expected
 
 
-def test_a_client_may_save_up_a_burst_and_then_keeps_to_the_rate() -> None:
+def test_a_client_may_save_up_a_burst_and_then_keeps_to_the_rate(tmp_path: Path) -> None:
     now = 100.0
-    limit = RateLimit(2, 3, lambda: now)
+    limit = RateLimit(f"{tmp_path}/rates", 2, 3, lambda: now)
+    another = RateLimit(f"{tmp_path}/rates", 2, 3, lambda: now)  # as of another process
     for _ in range(3):
         limit.take("a")
     with pytest.raises(TooManyRequests) as caught:
         limit.take("a")
     assert caught.value.headers == {"Retry-After": "1"}
     limit.take("b")
+    with pytest.raises(TooManyRequests):
+        another.take("a")
     now += 0.5
-    limit.take("a")
+    another.take("a")
     with pytest.raises(TooManyRequests):
         limit.take("a")
+    now = 1.0  # the machine has started again
+    limit.take("a")
+
+
+def test_a_crowd_of_clients_takes_no_more_room(tmp_path: Path) -> None:
+    now = 100.0
+    limit = RateLimit(f"{tmp_path}/rates", 1, 1, lambda: now)
+    size = (tmp_path / "rates").stat().st_size
+    for number in range(30_000):
+        now += 0.001
+        limit.take(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
+    assert (tmp_path / "rates").stat().st_size == size
+    with pytest.raises(TooManyRequests):  # who came last is remembered
+        limit.take("10.0.117.47")
 
 
 def _request(remote: str, *forwarded: str) -> web.Request:

@@ -192,12 +192,14 @@ async def test_referrers_are_found_by_subject_and_type(world: World) -> None:
     digest = await world.image(
         tag="", subject=entry, artifactType="application/sig", annotations={"k": "v"}
     )
-    found = world.store.referrers("a", subject)
+    found = [item for _, item in world.store.referrers("a", subject)]
     assert [item["digest"] for item in found] == [digest]
     assert found[0]["artifactType"] == "application/sig"
     assert found[0]["annotations"] == {"k": "v"}
-    assert world.store.referrers("a", subject, "application/other") == []
-    assert world.store.referrers("nowhere", subject) == []
+    assert list(world.store.referrers("a", subject, "application/other")) == []
+    assert list(world.store.referrers("nowhere", subject)) == []
+    assert world.store.refers("a", digest, subject)
+    assert not world.store.refers("a", subject, digest)
 
 
 async def test_an_index_counts_its_children(world: World) -> None:
