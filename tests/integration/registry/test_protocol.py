@@ -108,6 +108,33 @@ def test_what_a_manifest_lacks_is_named_and_a_sparse_index_is_taken(registry: Re
     assert registry.ask("PUT", "/v2/a/manifests/i", index, Content_Type=media_type).status == 201
 
 
+def test_referrers_come_in_pages_with_the_filter_kept(registry: Registry) -> None:
+    subject = registry.push(b"layer")
+    entry = {"mediaType": IMAGE, "digest": subject, "size": 1}
+    expected = []
+    for number in range(7):
+        kind = "application/sig" if number % 2 == 0 else "application/sbom"
+        notes = {"n": f"{number}" + "x" * 700_000}
+        digest = registry.push(
+            tag=f"r{number}", subject=entry, artifactType=kind, annotations=notes
+        )
+        expected += [digest] if number % 2 == 0 else []
+    path, found, pages = f"/v2/a/referrers/{subject}?artifactType=application%2Fsig", [], 0
+    while path:
+        reply = registry.ask("GET", path)
+        assert reply.headers["oci-filters-applied"] == "artifactType"
+        assert reply.headers["content-type"] == "application/vnd.oci.image.index.v1+json"
+        assert len(reply.body) < 4 << 20
+        found += [entry["digest"] for entry in reply.json["manifests"]]
+        link = reply.headers.get("link", "")
+        path = link.partition("<")[2].partition(">")[0]
+        pages += 1
+    assert found == expected
+    assert pages == 2
+    assert registry.ask("GET", f"/v2/a/referrers/{subject}?last=x").status == 400
+    assert len(registry.ask("GET", f"/v2/a/referrers/{subject}?n=1").json["manifests"]) == 1
+
+
 def test_fallback_tags_of_older_clients_join_the_referrers(registry: Registry) -> None:
     subject = registry.push(b"1")
     entry = {"mediaType": IMAGE, "digest": digest_of(b"sig"), "size": 3, "artifactType": "a/b"}

@@ -7,6 +7,7 @@ import hmac
 import http.client
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -282,3 +283,14 @@ def test_a_push_is_told_signed_and_again_until_it_arrives(
     assert headers["X-Boxy-Signature"] == f"sha256={expected}"
     registry.ask("DELETE", "/v2/team/app/manifests/1")
     wait_for(lambda: told()[-1]["action"] == "delete")
+    # a receiver that is away, and a kill meanwhile
+    Receiver.failures = 1_000_000
+    registry.push("team/app", "2", IMAGE)
+    registry.stop(signal.SIGKILL)
+    Receiver.failures = 0
+    assert "2" not in [tag for event in told() for tag in event["tags"]]
+    registry.start()
+    wait_for(lambda: told()[-1]["tags"] == ["2"])
+    assert len({event["id"] for event in told()}) == len(told())
+    registry.stop()
+    assert "lost" not in registry.log.read_text()
