@@ -23,7 +23,7 @@ RUNNABLE := $(VENV)/.installed
 TESTABLE := $(VENV)/.installed-for-tests
 COMPILED := $(VENV)/.compiled
 
-.PHONY: docs help run check lint test unit test-cgroup2 registry-clients bench install uninstall clean
+.PHONY: docs help run check lint test unit test-cgroup2 registry-clients soak power-cut bench install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -94,6 +94,15 @@ test-cgroup2: $(TESTABLE) ## the cgroup tests in a virtual machine with cgroup v
 
 registry-clients: $(TESTABLE) ## the registry by podman, docker, oras ... and the official suites; installs what it can
 	PYTHON='$(BIN)/python' scripts/registry-clients --install
+
+MINUTES ?= 5
+CUTS    ?= 10
+
+soak: $(TESTABLE) ## the registry under pushes, deletes, collections and kills: MINUTES=5
+	$(BIN)/python -m tests.support.registry_soak churn --minutes $(MINUTES)
+
+power-cut: $(TESTABLE) ## the registry on a disk whose power fails, as root: CUTS=10
+	$(BIN)/python -m tests.support.registry_soak power-cut --cuts $(CUTS)
 
 bench: $(COMPILED) ## measure Boxy beside its peers
 	$(BIN)/python -m benchmarks.startup

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 
 from aiohttp import web
 
 from boxy_registry.arriving import Reader
-from boxy_registry.errors import BlobUnknown, MethodNotAllowed
+from boxy_registry.errors import BlobUnknown, Failed, MethodNotAllowed
 from boxy_registry.http import ranges
 from boxy_registry.http.exchange import Exchange, answer, not_modified
 from boxy_registry.names import check_digest
 from boxy_registry.store import StoredBlob
 from boxy_registry.store.threads import in_thread
+
+log = logging.getLogger("boxy_registry.http")
 
 SMALL = 1 << 16
 """bytes up to which a blob goes from memory in one write with its headers"""
@@ -100,12 +103,17 @@ def _range_of(exchange: Exchange, digest: str) -> str | None:
 
 def _open(exchange: Exchange, blob: StoredBlob) -> int:
     try:
-        return os.open(blob.path, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(blob.path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:  # deleted and collected since we looked; or lost: scrub tells
         raise BlobUnknown(
             f"{exchange.target.repository} has no blob {blob.digest}",
             detail={"digest": blob.digest},
         ) from None
+    if os.fstat(fd).st_size != blob.size:
+        os.close(fd)
+        log.error("the file of %s is damaged: run boxy-registry scrub", blob.digest)
+        raise Failed(f"the blob {blob.digest} is damaged here")
+    return fd
 
 
 async def _send(

@@ -128,7 +128,8 @@ class Quick:
             return Found(200, headers, found.size, b"") if here else None
         if found.size > blob.SMALL:
             return None
-        return Found(200, headers, found.size, _content(found.path, found.size))
+        data = _content(found.path, found.size)
+        return Found(200, headers, found.size, data) if len(data) == found.size else None
 
     def _tell(
         self, asked: Asked, place: Target, access: Access, found: Found, seconds: float

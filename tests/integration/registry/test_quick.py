@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from collections.abc import Callable
@@ -84,6 +85,17 @@ def test_a_request_in_pieces_is_a_request(served: Registry) -> None:
         for index in range(len(request)):
             sock.sendall(request[index : index + 1])
         assert sock.recv(1 << 16).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_file_that_is_shorter_than_it_was_is_an_error_and_no_silence(served: Registry) -> None:
+    for size in (1000, 100_000):
+        digest = served.push_blob(bytes([size % 251]) * size, "team/app")
+        algorithm, _, digits = digest.partition(":")
+        os.truncate(served.root / "blobs" / algorithm / digits[:2] / digits, 10)
+        reply = served.ask("GET", f"/v2/team/app/blobs/{digest}")
+        assert (reply.status, reply.code) == (500, "UNKNOWN")
+        assert "is damaged here" in reply.json["errors"][0]["message"]
+    assert "run boxy-registry scrub" in served.log.read_text()
 
 
 def test_a_server_without_upstreams_loads_no_client(served: Registry) -> None:
