@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from boxy_core.client.blocking import Client
 from boxy_core.errors import BoxyError, DaemonUnreachable
 from boxy_core.paths import Paths, default_paths
+from tests.support import nursery
 from tests.support.images import REPOSITORY
 
 READY_WITHIN = 20.0
@@ -48,7 +49,7 @@ class Daemon:
         self.options: list[str] = []
         self.prefix: list[str] = []
         """a command that the daemon is run by, as `nsenter` in another network namespace"""
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | nursery.Newborn | None = None
 
     @property
     def paths(self) -> Paths:
@@ -73,16 +74,21 @@ class Daemon:
         assert not self.running, "the daemon runs already"
         self.options = list(options)
         with self.log.open("ab") as output:
-            self._process = subprocess.Popen(
-                [*self.prefix, sys.executable, "-P", "-m", "boxyd", *options],
-                cwd="/",
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+            forked = None if self.prefix else nursery.born(options, self.env, output)
+            self._process = forked or self._run(options, output)
         self._wait_ready()
+
+    def _run(self, options: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start it as a program of its own, as a user does."""
+        return subprocess.Popen(
+            [*self.prefix, sys.executable, "-P", "-m", "boxyd", *options],
+            cwd="/",
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
 
     def stop(self) -> int:
         """End it as a supervisor would, by SIGTERM; boxes stay. Returns its exit status."""

@@ -49,6 +49,7 @@ class LeakChecker:
         self.folder = str(folder)
         roots = [self.folder + "/root", *(f"{self.folder}/d{n}/root" for n in range(DAEMONS))]
         self._links = tuple("bx" + instance_of(root) for root in roots)
+        self._born = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 
     def wait_until_clean(self, seconds: float = 5.0) -> list[Leak]:
         """What is left once it stopped shrinking, or after `seconds`; normally []."""
@@ -107,11 +108,20 @@ class LeakChecker:
 
     def _processes(self) -> Iterator[Leak]:
         family = _family()
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) in family:
+        for name in os.listdir("/proc"):
+            if not name.isdigit() or int(name) in family or not self._is_younger(name):
                 continue
+            entry = Path("/proc", name)
             if any(self._marked(text) for text in _traces(entry)):
-                yield Leak("process", _describe(entry), pid=int(entry.name))
+                yield Leak("process", _describe(entry), pid=int(name))
+
+    def _is_younger(self, pid: str) -> bool:
+        """Whether a process began after the test did: of hundreds, the few to look into."""
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                return int(file.read().rpartition(b")")[2].split()[19]) >= self._born
+        except OSError:
+            return False  # gone
 
 
 def cgroup_roots() -> list[Path]:

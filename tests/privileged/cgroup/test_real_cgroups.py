@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -302,26 +303,46 @@ for _ in range(4): os.write(file, block)
     group.remove()
 
 
+PAIR = """
+import select, socket, subprocess, sys
+for words in ("add one type veth peer two", "set lo up", "set one up", "set two up"):
+    subprocess.run(["ip", "link", *words.split()], check=True)
+ends = [socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3)) for _ in range(2)]
+for end, name in zip(ends, ("one", "two")):
+    end.bind((name, 0))
+received = b""
+while len(received) < 1000:  # a new link takes a moment to carry anything
+    ends[0].send(bytes(1000))
+    if select.select(ends[1:], (), (), 0.01)[0]:
+        received = ends[1].recv(2000)
+loopback = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(20):
+    loopback.sendto(bytes(50_000), ("127.0.0.1", 9))
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
 def test_network_counters_are_those_of_all_links_but_loopback(driver: Driver, parent: str) -> None:
     group = driver.create(f"{parent}/one", Limits())
-    reader = group.reader(net_pid=os.getpid())
-    links = [link for link in os.listdir("/sys/class/net") if link != "lo"]
+    command = ["unshare", "--net", sys.executable, "-I", "-S", "-c", PAIR]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def counted(kind: str) -> int:
-        total = 0
-        for link in links:
-            path = f"/sys/class/net/{link}/statistics/{kind}_bytes"
-            if os.path.exists(path):
-                with open(path, encoding="ascii") as file:
-                    total += int(file.read())
-        return total
+        inside = ["nsenter", f"--net=/proc/{process.pid}/ns/net", "ip", "-s", "-j", "link"]
+        links = json.loads(subprocess.run(inside, capture_output=True, check=True).stdout)
+        return sum(link["stats64"][kind]["bytes"] for link in links if link["ifname"] != "lo")
 
-    low = counted("rx"), counted("tx")
-    row = list(reader.read())
-    high = counted("rx"), counted("tx")
-    assert low[0] <= row[NET_RX] <= high[0]
-    assert low[1] <= row[NET_TX] <= high[1]
-    reader.close()
+    with process:
+        wait_ready(process)
+        reader = group.reader(net_pid=process.pid)
+        low = counted("rx"), counted("tx")
+        row = list(reader.read())
+        high = counted("rx"), counted("tx")
+        reader.close()
+        process.communicate()
+    assert 1000 <= low[0] <= row[NET_RX] <= high[0] < 1_000_000
+    assert 1000 <= low[1] <= row[NET_TX] <= high[1] < 1_000_000
     group.remove()
 
 
