@@ -242,9 +242,10 @@ def test_a_frozen_box_uses_no_cpu_and_goes_on_afterwards(
 def test_a_fork_bomb_is_killed_to_the_last_process(
     driver: Driver, parent: str, spawn: Spawn, paused: bool
 ) -> None:
-    group = driver.create(f"{parent}/one", Limits(pids=1000))
+    size = 200 if os.environ.get("BOXY_TEST_VM") else 1000  # there a fork takes 20 ms
+    group = driver.create(f"{parent}/one", Limits(pids=size))
     process = spawn(group, BOMB)
-    wait_until(lambda: len(group.pids()) >= 900)
+    wait_until(lambda: len(group.pids()) >= size * 0.9)
     if paused:
         group.freeze()
     group.kill(timeout=30)

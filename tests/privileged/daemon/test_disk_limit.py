@@ -67,7 +67,7 @@ if os.environ.get("BOXY_TEST_VM"):
         daemon.env["BOXY_ROOT"] = str(quota_folder / "root")
         daemon.start()
         assert _counted(daemon)
-        fill = "dd if=/dev/zero of=/big{} bs=1M count=60 2>&1; true"
+        fill = "dd if=/dev/zero of=/big{} bs=1M count=35 2>&1; true"
         box = daemon.run("run", "-d", "--init", "--disk", "20m", "alpine", "sleep", "300")
         assert "Quota exceeded" in daemon.run("exec", box, "sh", "-c", fill.format(1))
         upper = Path(daemon.paths.box(daemon.request("GET", f"/boxes/{box}")["id"]), "upper")

@@ -21,9 +21,10 @@ _ORDINARY = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
 _BASH = ["bash", "--norc", "--noprofile"]
 
 
-def make_root(folder: Path) -> None:
-    """The tutorial's root file system, which belongs to the ordinary user."""
-    subprocess.run([PYTHON, STEPS / "make_root.py", folder], check=True, capture_output=True)
+def make_root(folder: Path, made: Path | None = None) -> None:
+    """The tutorial's root file system, which belongs to the ordinary user; a copy of `made`."""
+    make = ["cp", "-a", str(made)] if made else [PYTHON, str(STEPS / "make_root.py")]
+    subprocess.run([*make, folder], check=True, capture_output=True)
     subprocess.run(["chown", "-R", f"{USER}:{USER}", folder], check=True)
 
 

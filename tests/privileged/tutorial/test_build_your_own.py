@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -26,7 +27,8 @@ def root_file_system() -> Iterator[Path]:
     if not Path(PYTHON).exists():
         pytest.skip(f"{PYTHON}, which an ordinary user can run, is missing: apt install python3")
     with tempfile.TemporaryDirectory(prefix="bx-tutorial-") as folder:
-        make_root(Path(folder) / "root")
+        made = os.environ.get("BOXY_TEST_TUTORIAL_ROOT")  # in a machine that is slow at it
+        make_root(Path(folder) / "root", Path(made) if made else None)
         yield Path(folder) / "root"
 
 
