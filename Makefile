@@ -77,14 +77,9 @@ lint: $(TESTABLE) ## style, types and architecture
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports
 
-# Tests share the machine's cores, each file in one of them; what a test leaves behind bears its
-# mark. The console's, which are timed by a person's eye, take turns.
-test: $(TESTABLE) $(COMPILED) lint ## everything that this machine can run
+test: $(TESTABLE) $(COMPILED) ## everything that this machine can run
 	@scripts/test-tools
-	$(BIN)/python -m pytest tests/unit tests/tui -n auto --dist loadfile -q
-	$(BIN)/python -m pytest tests/integration tests/privileged -n auto --dist loadfile --no-silent-skips -q
-	$(BIN)/python -m pytest tests/e2e --no-silent-skips -q
-	@if scripts/test-cgroup2 --available 2>/dev/null; then $(MAKE) --no-print-directory test-cgroup2; fi
+	@VENV='$(VENV)' MAKE='$(MAKE)' scripts/test-all
 
 unit: $(TESTABLE) ## the pure tests, in seconds
 	$(BIN)/python -m pytest tests/unit -q

@@ -19,6 +19,10 @@ SETTLED = 0.3
 """Seconds between two keys that a person would press one after the other."""
 
 
+_ITS_OWN = ("TMUX", "COLUMNS", "LINES")
+"""variables that tell of the terminal that the tests run in"""
+
+
 class Terminal:
     """A tmux of its own with one window, in which a command runs."""
 
@@ -38,7 +42,7 @@ class Terminal:
 
     def start(self, command: list[str], env: dict[str, str]) -> None:
         """Run the command; when it ends its last screen stays."""
-        variables = [f"{name}={value}" for name, value in env.items() if name != "TMUX"]
+        variables = [f"{name}={value}" for name, value in env.items() if name not in _ITS_OWN]
         line = shlex.join(["env", "-i", *variables, "TERM=screen-256color", *command])
         columns, rows = self._size
         keep = f"{line}; echo; echo status $?; sleep 600"
