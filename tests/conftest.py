@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -167,10 +168,39 @@ def new_daemon(workspace: Workspace) -> Iterator[Callable[..., Daemon]]:
             leaks.remove_cgroup_root(f"{workspace.tag}/d{number}")
 
 
+@pytest.fixture(scope="session")
+def unpacked_alpine(alpine_registry: images.AlpineRegistry) -> Iterator[Path]:
+    """A daemon's root in which `alpine` is unpacked; made once, to be copied."""
+    from tests.support.daemon import Daemon
+
+    tag = f"test-{secrets.token_hex(4)}"
+    folder = Path(tempfile.mkdtemp(prefix="bx-unpacked-"))
+    daemon = Daemon(folder, f"boxy/{tag}", [alpine_registry.folder])
+    daemon.start()
+    try:
+        daemon.run("pull", "alpine")
+    finally:
+        daemon.close()
+    yield folder / "root"
+    leaks.remove_cgroup_root(tag)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
-def daemon(new_daemon: Callable[..., Daemon], alpine_registry: images.AlpineRegistry) -> Daemon:
-    """A running daemon that knows the image `alpine`; it and its boxes are gone afterwards."""
+def daemon(
+    new_daemon: Callable[..., Daemon],
+    alpine_registry: images.AlpineRegistry,
+    unpacked_alpine: Path,
+) -> Daemon:
+    """A running daemon that has the image `alpine` unpacked; it and its boxes go afterwards.
+
+    One that has yet to unpack it is `new_daemon(alpine_registry.folder)`.
+    """
     daemon = new_daemon(alpine_registry.folder)
+    root = Path(daemon.env["BOXY_ROOT"])
+    root.mkdir()
+    for part in ("images", "layers"):
+        subprocess.run(["cp", "-a", unpacked_alpine / part, root], check=True)
     daemon.start()
     return daemon
 
