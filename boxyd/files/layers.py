@@ -7,7 +7,6 @@ passes, which copies what has changed since the first one began.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import os
 import stat
@@ -16,11 +15,13 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from boxy_core.files import pack
+from boxyd.files.gzips import Gzip
 from boxyd.runtime import copytree, quota, stage
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = "trusted.overlay.opaque"
-_LEVEL = 6
+_LEVEL = 3
+"""twice as quick as the usual 6, for a few hundredths more of bytes"""
 _OURS = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 """where Boxy mounts files of its own: an empty one is only the place for that"""
 CHANGES = 200_000
@@ -223,8 +224,7 @@ def layer(tree: str, target: str) -> dict[str, Any]:
     raw, whole = hashlib.sha256(), hashlib.sha256()
     with open(target, "xb") as file:
         counted = _Counted(file.write, whole)
-        with gzip.GzipFile(filename="", mode="wb", fileobj=counted, compresslevel=_LEVEL,
-                           mtime=0) as packed:  # fmt: skip
+        with Gzip(counted.write, _LEVEL) as packed:
 
             def out(data: bytes) -> None:
                 raw.update(data)
@@ -257,9 +257,6 @@ class _Counted:
         self._digest.update(data)
         self.size += len(data)
         return self._write(data)
-
-    def flush(self) -> None:
-        return
 
 
 def whole(layers: list[str], scratch: str, out: pack.Write) -> pack.Packed:

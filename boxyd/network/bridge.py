@@ -155,7 +155,7 @@ def connect(netns: int, plug: Plug) -> None:
 
 
 def _configure_inside(link: Netlink, plug: Plug) -> None:
-    index = next(one.number for one in link.links() if one.name == plug.inner)
+    index = link.index(plug.inner)
     if not plug.address6:
         link.no_link_local(index)
     for address in filter(None, (plug.address, plug.address6)):

@@ -25,6 +25,7 @@ _MAIN_TABLE, _BOOT, _UNIVERSE, _UNICAST = 254, 3, 0, 1
 # if_link.h, if_addr.h, rtnetlink.h
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_MASTER, IFLA_PROTINFO = 1, 3, 4, 10, 12
 IFLA_LINKINFO, IFLA_AF_SPEC, IFLA_NET_NS_FD = 18, 26, 28
+IFLA_NUM_TX_QUEUES, IFLA_NUM_RX_QUEUES = 31, 32
 _INFO_KIND, _INFO_DATA, _VETH_PEER = 1, 2, 1
 _BRPORT_HAIRPIN = 4
 _INET6_ADDR_GEN_MODE, _GEN_NONE = 8, 1
@@ -69,6 +70,11 @@ class Netlink(Socket):
         """Every interface."""
         return [_link(body) for _, body in self.ask(_GETLINK, DUMP, link())]
 
+    def index(self, name: str) -> int:
+        """The number of an interface.  Raises OSError if there is none of that name."""
+        [(_, body), *_] = self.ask(_GETLINK, 0, link() + attribute(IFLA_IFNAME, name))
+        return _link(body).number
+
     def addresses(self) -> list[AnyNetwork]:
         """The network of each address that the host has."""
         found = self.ask(_GETADDR, DUMP, struct.pack("=BBBBi", 0, 0, 0, 0, 0))
@@ -95,9 +101,15 @@ class Netlink(Socket):
         return socket.if_nametoindex(name)
 
     def add_veth(self, name: str, master: int, peer: str, netns: int, mac: bytes, mtu: int) -> int:
-        """A pair: `name` here, up and on the bridge; `peer` in the namespace of the fd."""
+        """A pair: `name` here, up and on the bridge; `peer` in the namespace of the fd.
+
+        The kernel would give each end a queue for every processor, each an object in sysfs with
+        an event of its own; but a veth sends on no queue (NETIF_F_LLTX), so one is as quick.
+        """
+        queues = attribute(IFLA_NUM_TX_QUEUES, 1) + attribute(IFLA_NUM_RX_QUEUES, 1)
         inner = [
             link(),
+            queues,
             attribute(IFLA_IFNAME, peer),
             attribute(IFLA_ADDRESS, mac),
             attribute(IFLA_MTU, mtu),
@@ -106,6 +118,7 @@ class Netlink(Socket):
         data = attribute(_INFO_DATA, [attribute(_VETH_PEER, inner)])
         parts = [
             link(up=True),
+            queues,
             attribute(IFLA_IFNAME, name),
             attribute(IFLA_MTU, mtu),
             attribute(IFLA_MASTER, master),
