@@ -226,7 +226,9 @@ async def copied_out(pieces: Any, folder: str) -> int:
     try:
         root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise InvalidRequest(f"{folder}: {error.strerror}") from None
+        raise InvalidRequest(
+            f"{folder}: {error.strerror}", hint="name a folder of this machine that is there"
+        ) from None
     read, write = os.pipe()
     limits = Limits(size=1 << 62, entries=1 << 40, all_metadata=1 << 40, ratio=1 << 20)
 

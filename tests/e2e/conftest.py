@@ -65,7 +65,7 @@ class Terminal:
         what comes within some 50 ms of the answer.
         """
         time.sleep(SETTLED)
-        self._tmux("send-keys", "-l", text)
+        self._tmux("send-keys", "-l", "--", text)
 
     def resize(self, columns: int, rows: int) -> None:
         """Drag the window to another size."""
