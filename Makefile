@@ -103,6 +103,8 @@ bench: $(COMPILED) ## measure Boxy beside its peers
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.lifecycle
 	$(BIN)/python -m benchmarks.stats
+	$(BIN)/python -m benchmarks.network
+	$(BIN)/python -m benchmarks.copies
 	$(BIN)/python -m benchmarks.parts
 	$(BIN)/python -m benchmarks.terminal
 	$(BIN)/python -m benchmarks.panes
