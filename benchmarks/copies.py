@@ -17,10 +17,10 @@ from pathlib import Path
 
 from benchmarks import _dockerd, _peers
 from benchmarks._boxy import own_daemon, program
-from benchmarks._timing import Action, Failed, run, table, take_turns
+from benchmarks._timing import Action, Failed, run, table, take_turns, tidy
 from tests.support.images import find_archive
 
-ROUNDS = 5
+ROUNDS = 4
 BIG = 64
 """MiB"""
 SMALL = 2000
@@ -58,13 +58,13 @@ class Copier:
         out.mkdir()
         count = iter(range(1_000_000))
         return {
+            "commit": lambda: self.do("commit", "bench", f"boxy-bench-{os.getpid()}"),
+            "export": lambda: self.do("export", "-o", f"{out}/x.tar", "bench"),
             f"cp {BIG} MiB out": lambda: self.do("cp", "bench:/big", f"{out}/big"),
             f"cp {SMALL} files out": lambda: self.do("cp", "bench:/tree", f"{out}/t{next(count)}"),
             f"cp {BIG} MiB in": lambda: self.do("cp", f"{folder}/big", "bench:/in"),
             f"cp {SMALL} files in": lambda: self.do("cp", f"{folder}/tree",
                                                     f"bench:/t{next(count)}"),
-            "commit": lambda: self.do("commit", "bench", f"boxy-bench-{os.getpid()}"),
-            "export": lambda: self.do("export", "-o", f"{out}/x.tar", "bench"),
         }  # fmt: skip
 
 
@@ -100,6 +100,7 @@ def main() -> None:
         words = [sys.executable, "-m", "benchmarks.copies", "--here"]
         os.execvp("unshare", ["unshare", "-n", "sh", "-c",
                               'ip link set lo up && exec "$@"', "sh", *words])  # fmt: skip
+    tidy()
     with tempfile.TemporaryDirectory(prefix="bx-peers-") as text, own_daemon() as (daemon, _):
         folder = Path(text)
         try:

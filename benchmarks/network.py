@@ -26,7 +26,7 @@ from pathlib import Path
 
 from benchmarks import _dockerd, _peers, _traffic
 from benchmarks._boxy import own_daemon, program
-from benchmarks._timing import Failed, run
+from benchmarks._timing import Failed, run, tidy
 from tests.support.daemon import Daemon
 from tests.support.images import find_archive
 
@@ -277,6 +277,7 @@ def main() -> None:
         words = [sys.executable, "-m", "benchmarks.network", "--here", *sys.argv[1:]]
         os.execvp("unshare", ["unshare", "-n", "sh", "-c",
                               'ip link set lo up && exec "$@"', "sh", *words])  # fmt: skip
+    tidy()
     with tempfile.TemporaryDirectory(prefix="bx-peers-") as text, own_daemon() as (daemon, _):
         if args.only in (None, "start"):
             start = starting(daemon)

@@ -142,12 +142,15 @@ class Live:
         return any(address in pool.subnet for pool in self.pools)
 
     def lines(self, without: str) -> list[tuple[str, tuple[str, ...]]]:
-        """Address and names of each member but one: for hosts files."""
+        """Addresses and names of each member but one: for hosts files.
+
+        Of both families: who finds a name there asks no further (musl: not even for the other).
+        """
         return [
             (str(address), member.names)
             for member in self.members.values()
             if member.box_id != without
-            for address in member.addresses[:1]
+            for address in member.addresses
         ]
 
     def net(self) -> Net:

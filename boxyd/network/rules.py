@@ -120,7 +120,9 @@ def _dnat() -> Iterable[str]:
         family = "ip" if version == 4 else "ip6"
         key = f"{protocol} dport" if wide else f"{family} daddr . {protocol} dport"
         lookup = f"{key} map @{_map_name(protocol, version, wide)}"
-        yield f"meta nfproto ipv{version} fib daddr type local dnat {family} to {lookup}"
+        # The kernel sends nothing from ::1 to a box: so that is refused at once, by who holds it.
+        where = "ip6 daddr != ::1 " if version == 6 else ""
+        yield f"meta nfproto ipv{version} {where}fib daddr type local dnat {family} to {lookup}"
 
 
 _DNAT = tuple(_dnat())

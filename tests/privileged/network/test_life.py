@@ -88,6 +88,8 @@ def test_an_internal_network_and_one_of_ipv6(ground: Ground) -> None:
     daemon.run("run", "-d", "--name", "out", "--network", "six", "alpine", "sleep", "300")
     assert address in ground.inside("out", "nslookup -type=aaaa web")
     assert "0% packet loss" in ground.inside("out", "ping -6 -c 1 -W 2 2001:db8::99")
+    assert "0% packet loss" in ground.inside("out", "ping -6 -c 1 -W 2 web")  # by hosts, in musl
+    assert ground.host.fetch("::1", 8080) == "refused"
     assert ground.outside.fetch(HOST6, 8080) == "I-am-web"
     assert ground.outside.fetch(address, 80, 1) in ("nothing", "no way")
 
