@@ -118,7 +118,13 @@ def _run(name: str, words: Sequence[str], socket: str) -> int:
     try:
         found = table.find(name)
     except KeyError:
-        raise _Failed(_unknown(name), 125) from None
+        from boxy_core.flags import elsewhere
+
+        meant = elsewhere.short(name, words[0]) if words else ""
+        if not meant:
+            raise _Failed(_unknown(name), 125) from None
+        first, *rest = meant.split()
+        return _run(first, [*rest, *words[1:]], socket)
     try:
         if isinstance(found, options.Group):
             found, words = found.select(words)

@@ -13,6 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from boxy_core.paths import as_root, beside
+
 CAP_SYS_ADMIN = 21  # capabilities(7)
 ID_MAPPED_MOUNTS = (5, 12)  # mount_setattr(2)
 ID_MAPPED_OVERLAY = (5, 19)  # overlayfs on id-mapped layers
@@ -84,7 +86,8 @@ def _filesystems() -> str:
 def missing(host: Host) -> list[str]:
     """One sentence, with what to do, for each thing that keeps boxes from running; [] is well."""
     if host.uid != 0:
-        return ["Boxy's daemon must run as root to make boxes; say: sudo make run (or sudo boxyd)."]
+        make, daemon = as_root("make run"), as_root(beside("boxyd"))
+        return [f"Boxy's daemon must run as root to make boxes; say: {make} (or {daemon})."]
     found = []
     if not host.capabilities >> CAP_SYS_ADMIN & 1:
         found.append(

@@ -202,6 +202,19 @@ def boxes(
     return table(columns, cells, width=0 if full else width, colours=colours, coloured=5)
 
 
+def box_words(box: Mapping[str, Any], now: float, *, full: bool) -> dict[str, str]:
+    """What `boxy ps --format` has to say in words, by Docker's names."""
+    command = command_line(box.get("args") or box["spec"].get("command") or ())
+    return {
+        "ID": box["id"] if full else short(box["id"]),
+        "Command": command if full else cut(command, 40),
+        "RunningFor": f"{_lower(format_age(max(0.0, now - box['created'])))} ago",
+        "Status": status_text(box, now),
+        "Ports": ports(box.get("ports") or ()),
+        "Size": layer_size(box),
+    }
+
+
 def ports(found: Sequence[Mapping[str, Any]]) -> str:
     """Published ports in one cell: "127.0.0.1:8080->80/tcp"."""
     return ", ".join(

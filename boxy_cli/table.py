@@ -27,6 +27,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
             ("unpause", "lifecycle", "let frozen boxes go on"),
             ("wait", "lifecycle", "wait until boxes end and print their exit statuses"),
             ("rm", "lifecycle", "remove boxes with all that they wrote"),
+            ("prune", "prune", "remove every box that does not run"),
         ),
     ),
     (
@@ -87,7 +88,7 @@ GROUPS: tuple[tuple[str, tuple[tuple[str, str, str], ...]], ...] = (
 SYNONYMS = {"container": "", "list": "ps", "ls": "ps", "remove": "rm", "delete": "rm",
             "image": "images", "log": "logs", "shell": "exec", "console": "attach",
             "ip": "inspect", "net": "network", "networks": "network", "ports": "port",
-            "resume": "unpause", "search": "registry"}  # fmt: skip
+            "resume": "unpause"}  # fmt: skip
 """What users of other systems type; only for `did you mean`."""
 
 OWN_STATUS = frozenset({"run", "create", "exec", "attach", "start"})

@@ -9,6 +9,7 @@ defaults follow the XDG Base Directory Specification.
 from __future__ import annotations
 
 import os
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -118,11 +119,35 @@ def start_hint(env: Mapping[str, str] | None = None) -> str:
     """How to start the daemon that `env` means."""
     env = os.environ if env is None else env
     moved = [name for name in VARIABLES if env.get(name)]
+    program = beside("boxyd")
+    if os.geteuid() == 0:
+        return f"start it with: {program} & (or `make run` in a checkout)"
     if moved:
-        return (
-            f"start it with: boxyd & (as root, with the same {', '.join(moved)}: sudo drops them)"
-        )
-    return "start it with: sudo boxyd & (or `make run` in a checkout)"
+        return f"start it with: {as_root(program, env)} & (sudo alone drops {', '.join(moved)})"
+    return f"start it with: {as_root(program, env)} & (or `make run` in a checkout)"
+
+
+def beside(program: str) -> str:
+    """The program as sudo(8) finds it, which has a PATH of its own: in full where it lies beside
+    the one that runs in a folder of its own, as in a checkout's .venv."""
+    here = os.path.dirname(os.path.abspath(sys.argv[0]))
+    path = f"{here}/{program}"
+    known = here in ("/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin")
+    return path if not known and os.path.isfile(path) else program
+
+
+def as_root(command: str, env: Mapping[str, str] | None = None) -> str:
+    """The command behind sudo(8), which drops the variables that move paths: they are repeated."""
+    env = os.environ if env is None else env
+    given = "".join(f" {name}={_quoted(env[name])}" for name in VARIABLES if env.get(name))
+    return f"sudo env{given} {command}" if given else f"sudo {command}"
+
+
+def _quoted(text: str) -> str:
+    """A word for a shell; `shlex` costs an import."""
+    if text.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum():
+        return text
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def client_paths(

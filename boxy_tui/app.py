@@ -7,10 +7,11 @@ imported late.  The console decides nothing: leaving it, or killing it, leaves e
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,20 +25,23 @@ from boxy_core.client.aio import Client
 from boxy_core.errors import BoxyError
 from boxy_core.models import ALIVE, Box, Image
 from boxy_core.paths import client_paths
-from boxy_tui import driver
-from boxy_tui.deeds import PAST, Deeds
+from boxy_tui import driver, looks, palette
+from boxy_tui.deeds import Deeds
+from boxy_tui.errands import Errands
 from boxy_tui.feed import Feed
 from boxy_tui.format import plain, status_text
-from boxy_tui.palette import THEME
 from boxy_tui.panes.link import Target
 from boxy_tui.panes.scheduler import Scheduler
 from boxy_tui.screens.main import MainScreen
 from boxy_tui.screens.panes import PanesScreen
 from boxy_tui.state import State
 from boxy_tui.widgets.header import Figures, read_host
+from boxy_tui.widgets.keybar import spell_in_words
 
 REFRESH = 1 / 15
 """Seconds between redraws for what the daemon says; many events in a row are one redraw."""
+LINGER = 0.1
+"""Seconds that the cursor has to stay on a box before its past is asked for."""
 SHELL = ("/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash; else exec sh; fi")
 
 
@@ -48,6 +52,7 @@ class BoxyApp(App[str], inherit_bindings=False):
         socket: the daemon's socket.
         clock: seconds since the epoch; tests and screenshots have their own.
         host: reads the host's figures; None shows none.
+        look: the name of the set of colours, see palette.py.
     """
 
     TITLE = "boxy"
@@ -66,6 +71,7 @@ class BoxyApp(App[str], inherit_bindings=False):
         clock: Callable[[], float] = time.time,
         host: Callable[[], Figures] | None = read_host,
         zone: Callable[[float], time.struct_time] = time.localtime,
+        look: str = "dark",
     ) -> None:
         super().__init__()
         self.clock = clock
@@ -73,16 +79,18 @@ class BoxyApp(App[str], inherit_bindings=False):
         self.zone = zone
         self.state = State()
         self.client = Client(socket)
-        self.feed = Feed(self.client, self.state, self._changed)
+        self.feed = Feed(self.client, self.state, self.changed)
         self.deeds = Deeds(self.client, self.state)
+        self.errands = Errands(self)
         self.scheduler = Scheduler()
         self.main = MainScreen(self)
         self.panes: dict[str, PanesScreen] = {}
         self._stale = False
         self.first_recording = ""
         """A recording to play at once; the console ends with it."""
-        self.register_theme(THEME)
-        self.theme = THEME.name
+        for known in palette.PALETTES.values():
+            self.register_theme(palette.theme(known))
+        self.look(look)
 
     def get_default_screen(self) -> Screen[None]:
         """The first screen."""
@@ -100,7 +108,8 @@ class BoxyApp(App[str], inherit_bindings=False):
 
     # ---------------------------------------------------------------- redraw
 
-    def _changed(self) -> None:
+    def changed(self) -> None:
+        """The state is another one: draw it soon."""
         if not self._stale:
             self._stale = True
             self.set_timer(REFRESH, self._redraw)
@@ -123,6 +132,9 @@ class BoxyApp(App[str], inherit_bindings=False):
             self.run_worker(self._history(box_id), group="history")
 
     async def _history(self, box_id: str) -> None:
+        await asyncio.sleep(LINGER)
+        if box_id != self.main.boxes.current:
+            return  # the cursor has only passed over it
         with suppress(BoxyError):  # the curves begin now; that the daemon is gone is said elsewhere
             await self.feed.history(box_id)
 
@@ -136,66 +148,6 @@ class BoxyApp(App[str], inherit_bindings=False):
     def complain(self, error: BoxyError) -> None:
         """An error as a notice."""
         self.say(error.message, error.hint, bad=True)
-
-    # ---------------------------------------------------------------- deeds
-
-    def deed(self, verb: str, boxes: Sequence[Box]) -> None:
-        """Do it, after a question where something would be lost."""
-        if verb not in ("kill", "remove"):
-            self.run_worker(self._do(verb, boxes))
-            return
-        names = [plain(box.name) for box in boxes]
-        what = names[0] if len(names) == 1 else f"{len(names)} boxes"
-        alive = [plain(box.name) for box in boxes if box.status in ALIVE]
-        detail = [", ".join(names[:8]) + (" …" if len(names) > 8 else "")] if len(names) > 1 else []
-        if verb == "remove":
-            detail.append("What was written in it is lost.")
-            if alive:
-                detail.append(f"Still running, will be killed: {', '.join(alive[:5])}")
-        else:
-            detail.append("It gets SIGKILL, with no chance to save anything; s stops it gently.")
-        self._ask(f"{verb.capitalize()} {what}?", detail, verb, partial(self._do, verb, boxes))
-
-    def _ask(
-        self, question: str, detail: Sequence[str], yes: str, then: Callable[[], Awaitable[None]]
-    ) -> None:
-        from boxy_tui.screens.dialogs import ConfirmScreen
-
-        def answered(answer: bool | None) -> None:
-            if answer:
-                self.run_worker(then)
-
-        self.push_screen(ConfirmScreen(question, detail, yes), answered)
-
-    async def _do(self, verb: str, boxes: Sequence[Box]) -> None:
-        failed = await self.deeds.do(verb, boxes)
-        for _, error in failed[:3]:
-            self.complain(error)
-        done = len(boxes) - len(failed)
-        if done and verb != "pause":
-            what = plain(boxes[0].name) if len(boxes) == 1 else f"{done} boxes"
-            self.notify(f"{what} {PAST[verb]}", markup=False, timeout=2)
-        self.main.boxes.marks.clear()
-        self._changed()
-
-    def prepare(self, image: Image) -> None:
-        """Unpack an image, and say how it goes."""
-        self.run_worker(self._prepare(image.name), exclusive=True, group="prepare")
-
-    async def _prepare(self, name: str) -> None:
-        said: list[str] = []
-
-        def say(text: str) -> None:
-            if not said:
-                self.say(text)
-            said.append(text)
-
-        try:
-            await self.deeds.prepare(name, say)
-        except BoxyError as error:
-            self.complain(error)
-        else:
-            self.say(f"{name} is ready.")
 
     # ---------------------------------------------------------------- screens
 
@@ -310,34 +262,34 @@ class BoxyApp(App[str], inherit_bindings=False):
 
         self.push_screen(RegistryScreen(self, name), lambda _: self.main.refresh_all())
 
-    def remove_image(self, image: Image) -> None:
-        """Forget an image and free what only it had."""
-        detail = ["Layers that no other image and no box has are freed."]
-        if not image.digest:
-            detail.append("The registry folder stays; its next use unpacks it.")
-        self._ask(
-            f"Remove the image {plain(image.name)}?", detail, "remove",
-            partial(self._remove_image, image.name),
-        )  # fmt: skip
-
-    async def _remove_image(self, name: str) -> None:
-        try:
-            await self.deeds.remove_image(name)
-        except BoxyError as error:
-            self.complain(error)
-        else:
-            self.say(f"{name} is removed.")
-
     def action_command_palette(self) -> None:
         """Every command by its name; type to find one."""
         super().action_command_palette()
 
     def action_help(self) -> None:
         """All keys."""
-        from boxy_tui.keys import help_rows
+        from boxy_tui.keys import help_rows, section_of
         from boxy_tui.screens.dialogs import HelpScreen
 
-        self.push_screen(HelpScreen(help_rows()))
+        self.push_screen(HelpScreen(help_rows(), section_of(self.screen)))
+
+    # ---------------------------------------------------------------- colours
+
+    def look(self, name: str) -> None:
+        """Use this set of colours."""
+        self.theme = palette.theme(palette.use(name)).name
+
+    def action_look(self, name: str) -> None:
+        """Use this set of colours, also at the next start."""
+        self.look(name)
+        looks.keep(os.environ, name)
+
+    def action_next_look(self) -> None:
+        """Other colours: dark, light, sixteen, none; kept for the next start."""
+        names = list(palette.PALETTES)
+        name = names[(names.index(self.theme.removeprefix("boxy-")) + 1) % len(names)]
+        self.action_look(name)
+        self.notify(f"colours: {palette.PALETTES[name].title}", markup=False, timeout=2)
 
     # ---------------------------------------------------------------- panes
 
@@ -449,6 +401,9 @@ class BoxyApp(App[str], inherit_bindings=False):
         for title, sentence, action in commands():
             run = partial(self._run_command, action)
             yield SystemCommand(title, sentence, run)
+        for known in palette.PALETTES.values():
+            run = partial(self.action_look, known.name)
+            yield SystemCommand(f"Colours: {known.title}", "Kept for the next start", run)
 
     def _run_command(self, action: str) -> None:
         self.run_worker(self.run_action(action, self.screen))
@@ -471,6 +426,12 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--socket", help="the daemon's socket (BOXY_SOCKET)")
     parser.add_argument("--run", help="the daemon's run folder, where its socket is (BOXY_RUN)")
+    parser.add_argument(
+        "--theme",
+        choices=list(palette.PALETTES),
+        default="",
+        help="colours; T in the console changes and keeps them (BOXY_THEME)",
+    )
     parser.add_argument("--replay", metavar="FILE", help="play a recording, then end")
     parser.add_argument("--screenshot", metavar="FILE", help="draw once into an SVG file, and end")
     parser.add_argument(
@@ -486,12 +447,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.screenshot:
         from boxy_tui.screenshot import take
 
-        return take(paths.socket, arguments.screenshot, arguments.size)
+        return take(paths.socket, arguments.screenshot, arguments.size, arguments.theme or "dark")
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("boxy-tui: needs a terminal; `boxy ps` lists boxes without one.", file=sys.stderr)  # noqa: T201
         return 1
-    driver.install()
-    app = BoxyApp(paths.socket)
+    app = BoxyApp(paths.socket, look=looks.chosen(os.environ, arguments.theme))
+    encoding = sys.__stderr__.encoding if sys.__stderr__ else ""
+    app.driver_class = driver.install(os.environ, encoding)
+    if app.driver_class is driver.PlainDriver:
+        spell_in_words()
     if arguments.replay:
         from boxy_tui.screens.replay import load
 

@@ -19,19 +19,21 @@ Cell = tuple[str, str]
 
 
 class Column(NamedTuple):
-    """A column of a table: `flex` > 0 shares what room is left; `rank` 0 is never hidden."""
+    """A column of a table: `flex` > 0 shares what room is left; `rank` 0 is never hidden; `tail`:
+    of a text that is too long the end is shown."""
 
     title: str
     width: int
     right: bool = False
     flex: int = 0
     rank: int = 0
+    tail: bool = False
 
 
 BOX_COLUMNS = (
     Column("", 1),
     Column("NAME", 12, flex=2),
-    Column("IMAGE", 9, flex=1, rank=2),
+    Column("IMAGE", 9, flex=2, rank=2, tail=True),
     Column("STATUS", 14),
     Column("CPU", 6, right=True, rank=1),
     Column("MEMORY", 7, right=True, rank=1),
@@ -44,7 +46,7 @@ BOX_COLUMNS = (
 
 IMAGE_COLUMNS = (
     Column("", 1),
-    Column("NAME", 14, flex=1),
+    Column("NAME", 14, flex=2, tail=True),
     Column("SIZE", 8, right=True),
     Column("STATE", 9),
     Column("COMMAND", 12, flex=1, rank=1),

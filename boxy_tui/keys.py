@@ -84,6 +84,21 @@ def sections() -> list[tuple[str, list[Key]]]:
     ]
 
 
+def section_of(screen: object) -> str:
+    """The title of the section about a screen's keys, "" for the first."""
+    titles = {
+        "PanesScreen": "In a pane: all keys go to the program, except",
+        "ReplayScreen": "Replay of a recording",
+        "FilesScreen": "A box's files",
+        "ChangesScreen": "A box's files",
+        "VolumesScreen": "Volumes",
+        "RegistryScreen": "Looking into a registry",
+    }
+    if isinstance(screen, MainScreen) and screen.images.display:
+        return "Images"
+    return titles.get(type(screen).__name__, "")
+
+
 def help_rows() -> list[list[Cell]]:
     """The help screen's lines."""
     rows: list[list[Cell]] = []

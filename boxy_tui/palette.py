@@ -1,98 +1,135 @@
-"""The console's colours, named by what they mean; one place for widgets, cells and the theme.
+"""The console's colours, named by what they mean: one table of styles, several sets of colours.
 
 Constraint: `format.py` names styles by these keys and stays pure; only widgets turn a key into a
-rich Style.  Contrast is kept for 256-colour terminals, and no state is told by colour alone.
+rich Style, when they draw, so that another set shows at once.  No state is told by colour alone.
 """
 
 from __future__ import annotations
 
 from functools import cache
+from typing import NamedTuple
 
 from rich.color import Color
 from rich.style import Style
 from textual.theme import Theme
 
-BACKGROUND = "#0f131a"
-SURFACE = "#161b24"
-PANEL = "#1f2733"
-LINE = "#323d4d"
-TEXT = "#c5cfdd"
-DIM = "#7d8ba0"
-FAINT = "#4b5768"
-BRIGHT = "#eef3fa"
-ACCENT = "#5fd0c5"
-BLUE = "#7ab0f5"
-GREEN = "#8fce72"
-YELLOW = "#e6bd63"
-RED = "#f2707f"
-MAGENTA = "#c39af0"
-ORANGE = "#f0975f"
-CURSOR = "#26405a"
-MARK = "#3a2f57"
 
-_STYLES = {
-    "": Style(color=TEXT),
-    "text": Style(color=TEXT),
-    "bright": Style(color=BRIGHT, bold=True),
-    "name": Style(color=BRIGHT),
-    "dim": Style(color=DIM),
-    "faint": Style(color=FAINT),
-    "line": Style(color=LINE),
-    "title": Style(color=DIM, bold=True),
-    "accent": Style(color=ACCENT),
-    "accent-bold": Style(color=ACCENT, bold=True),
-    "key": Style(color=YELLOW, bold=True),
-    "ok": Style(color=GREEN),
-    "warn": Style(color=YELLOW),
-    "bad": Style(color=RED),
-    "busy": Style(color=BLUE),
-    "paused": Style(color=MAGENTA),
-    "blue": Style(color=BLUE),
-    "orange": Style(color=ORANGE),
-    "badge": Style(color=BACKGROUND, bgcolor=ACCENT, bold=True),
-    "badge-warn": Style(color=BACKGROUND, bgcolor=YELLOW, bold=True),
-    "badge-bad": Style(color=BACKGROUND, bgcolor=RED, bold=True),
-    "tab": Style(color=DIM, bgcolor=PANEL),
-    "tab-on": Style(color=BACKGROUND, bgcolor=BLUE, bold=True),
-    "match": Style(color=BACKGROUND, bgcolor=YELLOW),
-    "match-on": Style(color=BACKGROUND, bgcolor=ORANGE, bold=True),
-    "cursor": Style(bgcolor=CURSOR),
-    "cursor-away": Style(bgcolor=PANEL),
-    "mark": Style(bgcolor=MARK),
-    "bar": Style(bgcolor=PANEL),
-    "surface": Style(bgcolor=SURFACE),
+class Palette(NamedTuple):
+    """One set of colours, each `#rrggbb`."""
+
+    name: str
+    title: str
+    """what it is, in the command palette"""
+    dark: bool
+    background: str
+    surface: str
+    panel: str
+    line: str
+    faint: str
+    dim: str
+    text: str
+    bright: str
+    accent: str
+    blue: str
+    green: str
+    lime: str
+    yellow: str
+    orange: str
+    red: str
+    magenta: str
+    cursor: str
+    """beneath the row that keys are about"""
+    mark: str
+    """beneath the rows that are marked"""
+
+
+DARK = Palette(
+    name="dark", title="dark", dark=True,
+    background="#0f131a", surface="#161b24", panel="#1f2733", line="#323d4d",
+    faint="#4b5768", dim="#7d8ba0", text="#c5cfdd", bright="#eef3fa",
+    accent="#5fd0c5", blue="#7ab0f5", green="#8fce72", lime="#b5cc66", yellow="#e6bd63",
+    orange="#f0975f", red="#f2707f", magenta="#c39af0", cursor="#26405a", mark="#3a2f57",
+)  # fmt: skip
+"""Contrast is kept for terminals of 256 colours."""
+LIGHT = Palette(
+    name="light", title="light, for bright rooms", dark=False,
+    background="#fbfaf7", surface="#f1efe9", panel="#e4e1d8", line="#c9c4b6",
+    faint="#8d8778", dim="#686253", text="#2b2a26", bright="#000000",
+    accent="#00665e", blue="#1d4f9e", green="#276b12", lime="#4f6d00", yellow="#795400",
+    orange="#a34200", red="#b3152b", magenta="#6f35a8", cursor="#c5dcf2", mark="#e2d3f5",
+)  # fmt: skip
+"""Text has a contrast of at least 4.5 to each of its grounds (WCAG 2, 1.4.3), hints of 3."""
+SIXTEEN = Palette(
+    name="16", title="16 colours, for plain terminals", dark=True,
+    background="#000000", surface="#000000", panel="#000080", line="#808080",
+    faint="#808080", dim="#c0c0c0", text="#c0c0c0", bright="#ffffff",
+    accent="#00ffff", blue="#00ffff", green="#00ff00", lime="#00ff00", yellow="#ffff00",
+    orange="#ffff00", red="#ff0000", magenta="#ff00ff", cursor="#000080", mark="#800080",
+)  # fmt: skip
+"""Each is one of a terminal's own colours (ECMA-48 SGR 30-37 and the bright ones)."""
+GREY = DARK._replace(
+    name="grey", title="no colours", panel="#303030", faint="#808080", dim="#a8a8a8",
+    cursor="#525252", mark="#444444",
+)  # fmt: skip
+"""For NO_COLOR (no-color.org): Textual makes greys of all; what stands out does by lightness."""
+PALETTES = {palette.name: palette for palette in (DARK, LIGHT, SIXTEEN, GREY)}
+
+_STYLES: dict[str, tuple[str, str, bool]] = {
+    "": ("text", "", False),
+    "text": ("text", "", False),
+    "bright": ("bright", "", True),
+    "name": ("bright", "", False),
+    "dim": ("dim", "", False),
+    "faint": ("faint", "", False),
+    "line": ("line", "", False),
+    "title": ("dim", "", True),
+    "accent": ("accent", "", False),
+    "accent-bold": ("accent", "", True),
+    "key": ("yellow", "", True),
+    "ok": ("green", "", False),
+    "warn": ("yellow", "", False),
+    "bad": ("red", "", False),
+    "busy": ("blue", "", False),
+    "paused": ("magenta", "", False),
+    "blue": ("blue", "", False),
+    "orange": ("orange", "", False),
+    "badge": ("background", "accent", True),
+    "badge-warn": ("background", "yellow", True),
+    "badge-bad": ("background", "red", True),
+    "tab": ("dim", "panel", False),
+    "tab-on": ("background", "blue", True),
+    "match": ("background", "yellow", False),
+    "match-on": ("background", "orange", True),
+    "cursor": ("", "cursor", False),
+    "cursor-away": ("", "panel", False),
+    "mark": ("", "mark", False),
+    "bar": ("", "panel", False),
+    "surface": ("", "surface", False),
 }
+"""style key -> colour of the text, of the ground, bold"""
 
-RAMP = (GREEN, GREEN, "#b5cc66", YELLOW, ORANGE, RED)
+RAMP = ("green", "green", "lime", "yellow", "orange", "red")
 """From calm to full; graphs colour their rows by it."""
 
-THEME = Theme(
-    name="boxy",
-    primary=BLUE,
-    secondary=MAGENTA,
-    accent=ACCENT,
-    foreground=TEXT,
-    background=BACKGROUND,
-    surface=SURFACE,
-    panel=PANEL,
-    success=GREEN,
-    warning=YELLOW,
-    error=RED,
-    dark=True,
-    variables={
-        "line": LINE,
-        "dim": DIM,
-        "faint": FAINT,
-        "input-cursor-background": ACCENT,
-        "input-selection-background": CURSOR,
-        "border": LINE,
-        "scrollbar": LINE,
-        "scrollbar-hover": FAINT,
-        "scrollbar-active": DIM,
-        "scrollbar-background": SURFACE,
-        "scrollbar-corner-color": SURFACE,
-    },
-)
+
+class _Now:
+    """The set in use: one for the whole console, as for a terminal."""
+
+    palette = DARK
+
+
+def use(name: str) -> Palette:
+    """Draw with this set from now on; an unknown name is the dark one."""
+    _Now.palette = PALETTES.get(name, DARK)
+    style.cache_clear()
+    foreground.cache_clear()
+    return _Now.palette
+
+
+def colour(name: str) -> str:
+    """`#rrggbb` of a colour by its name, in the set in use."""
+    found: str = getattr(_Now.palette, name)
+    return found
 
 
 @cache
@@ -100,10 +137,38 @@ def style(key: str) -> Style:
     """The style behind a key; several keys joined by spaces add up (`"cursor name"`)."""
     if " " in key:
         return Style.combine([style(part) for part in key.split()])
-    return _STYLES[key]
+    text, ground, bold = _STYLES[key]
+    return Style(
+        color=colour(text) if text else None,
+        bgcolor=colour(ground) if ground else None,
+        bold=bold or None,
+    )
 
 
 @cache
-def foreground(color: str) -> Style:
-    """Plain text in one colour."""
-    return Style.from_color(Color.parse(color))
+def foreground(name: str) -> Style:
+    """Plain text in one colour, by its name."""
+    return Style.from_color(Color.parse(colour(name)))
+
+
+def theme(palette: Palette) -> Theme:
+    """The set for Textual's own widgets and the style sheet."""
+    p = palette
+    return Theme(
+        name=f"boxy-{p.name}", primary=p.blue, secondary=p.magenta, accent=p.accent,
+        foreground=p.text, background=p.background, surface=p.surface, panel=p.panel,
+        success=p.green, warning=p.yellow, error=p.red, dark=p.dark,
+        variables={
+            "line": p.line,
+            "dim": p.dim,
+            "faint": p.faint,
+            "input-cursor-background": p.accent,
+            "input-selection-background": p.cursor,
+            "border": p.line,
+            "scrollbar": p.line,
+            "scrollbar-hover": p.faint,
+            "scrollbar-active": p.dim,
+            "scrollbar-background": p.surface,
+            "scrollbar-corner-color": p.surface,
+        },
+    )  # fmt: skip

@@ -19,13 +19,15 @@ SETTLE = 1.5
 """Seconds for a tick of the stats to come."""
 
 
-def take(socket: str, file: str, size: str) -> int:
+def take(socket: str, file: str, size: str, look: str) -> int:
     """Write the picture; the exit status."""
     match = re.fullmatch(r"(\d{2,3})x(\d{2,3})", size)
     if match is None:
         print(f"boxy-tui: {size!r} is not a size; write it like 120x36", file=sys.stderr)  # noqa: T201
         return 2
-    return asyncio.run(_take(BoxyApp(socket), Path(file), (int(match[1]), int(match[2]))))
+    return asyncio.run(
+        _take(BoxyApp(socket, look=look), Path(file), (int(match[1]), int(match[2])))
+    )
 
 
 async def _take(app: BoxyApp, file: Path, size: tuple[int, int]) -> int:

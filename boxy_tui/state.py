@@ -7,9 +7,11 @@ that nothing is ever polled.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -20,6 +22,7 @@ from boxy_core.models import ALIVE, Box, Event, ExitInfo, Image, Stats, Status
 HISTORY = 300
 """Samples kept for each box, one a second, as the daemon does."""
 EVENTS = 200
+_NUMBERS = re.compile(r"(\d+)")
 
 
 class Link(StrEnum):
@@ -211,7 +214,9 @@ class State:
         Every word of `needle` has to occur; `!word` must not; case does not matter.
         """
         found = [box for box in self.boxes.values() if matches(haystack(box), needle)]
-        found.sort(key=lambda box: (box.status not in ALIVE, self._weight(box, order), box.name))
+        found.sort(
+            key=lambda box: (box.status not in ALIVE, self._weight(box, order), natural(box.name))
+        )
         return [box.id for box in found]
 
     def _weight(self, box: Box, order: Order) -> float:
@@ -220,6 +225,12 @@ class State:
         if order is Order.MEMORY:
             return -self.rates(box.id).memory
         return -box.created if order is Order.NEWEST else 0.0
+
+
+@lru_cache(maxsize=10_000)
+def natural(name: str) -> list[int | str]:
+    """Names with numbers as a person sorts them: web2 before web10."""
+    return [int(part) if part.isdecimal() else part for part in _NUMBERS.split(name)]
 
 
 def haystack(box: Box) -> str:

@@ -57,7 +57,7 @@ def read_form(values: Mapping[str, str], switches: Mapping[str, bool]) -> Wish:
     image = values["image"].strip()
     if not image:
         raise InvalidRequest(
-            "The image is missing.", hint="⇥ on the first screen lists them.", field="image"
+            "The image is missing.", hint="tab on the first screen lists them.", field="image"
         )
     spec: dict[str, Any] = {
         "image": image,

@@ -23,7 +23,7 @@ from contextlib import AbstractAsyncContextManager
 
 from boxy_core import __version__, systemd
 from boxy_core.errors import BoxyError, Denied
-from boxy_core.paths import Paths, default_paths
+from boxy_core.paths import Paths, as_root, beside, default_paths
 from boxyd import instance, journal
 from boxyd.house import House, open_house
 from boxyd.network.networks import AUTO, Defaults
@@ -110,7 +110,10 @@ def paths_of(options: argparse.Namespace) -> Paths:
 def require_root() -> None:
     """Raises Denied without root: mounts, cgroups and id ranges are root's."""
     if os.geteuid() != 0:
-        raise Denied("boxyd makes mounts and cgroups and must run as root", hint="say: sudo boxyd")
+        raise Denied(
+            "boxyd makes mounts and cgroups and must run as root",
+            hint=f"say: {as_root(beside('boxyd'))}",
+        )
 
 
 def run(paths: Paths, options: argparse.Namespace, open_: OpenHouse = open_house) -> int:

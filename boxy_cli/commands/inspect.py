@@ -5,7 +5,7 @@ from __future__ import annotations
 from boxy_cli.context import Context, report, say, say_json
 from boxy_core.client.blocking import box_path
 from boxy_core.client.http import quote
-from boxy_core.errors import BoxyError, InvalidRequest, NotFound
+from boxy_core.errors import BoxyError, NotFound
 from boxy_core.flags.options import Argument, Command, Option
 
 TYPE_CHECKING = False
@@ -22,7 +22,7 @@ def inspect(context: Context, args: Args) -> int:
         try:
             thing = _get(context, ref, args["type"])
             if args["format"]:
-                _show_field(field(thing, args["format"]))
+                _show(thing, args["format"])
             found.append(thing)
         except BoxyError as error:
             if error.code == "daemon-unreachable":
@@ -55,32 +55,16 @@ def _get(context: Context, ref: str, kind: str | None) -> dict[str, Any]:
     return image
 
 
-def field(thing: Any, path: str) -> Any:
-    """The value at `spec.limits.memory` (or `{{.spec.limits.memory}}`, `args.0`).
+def _show(thing: dict[str, Any], template: str) -> None:
+    """One field by itself, a list or table as JSON to read; or a text with several fields."""
+    from boxy_cli.template import field, render
 
-    Raises InvalidRequest naming the fields that there are.
-    """
-    value = thing
-    for name in path.strip().strip("{}").strip().removeprefix(".").split("."):
-        if isinstance(value, dict) and name in value:
-            value = value[name]
-        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
-            value = value[int(name)]
-        else:
-            there = ", ".join(value) if isinstance(value, dict) else "none"
-            raise InvalidRequest(f"there is no field {name!r} in {path!r}", hint=f"fields: {there}")
-    return value
-
-
-def _show_field(value: Any) -> None:
+    alone = template.strip().removeprefix("{{").removesuffix("}}")
+    value = field(thing, alone) if "{{" not in alone else None
     if isinstance(value, (dict, list)):
         say_json(value)
-    elif isinstance(value, str):
-        from boxy_core.text import escape
-
-        say(escape(value))
     else:
-        say("" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
+        say(render(thing, template, {}))
 
 
 COMMANDS = {
@@ -93,7 +77,8 @@ COMMANDS = {
                 "-f",
                 "--format",
                 metavar="FIELD",
-                help="only this field, dotted: spec.limits.memory, exit.status",
+                help="only this field, dotted: spec.limits.memory, exit.status; or a text with "
+                "fields in it: '{{.name}} {{.status}}'",
             ),
             Option(
                 "--type",

@@ -13,6 +13,8 @@ from boxy_core.flags.shared import JSON
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from boxy_core.flags.options import Args
 
 
@@ -26,10 +28,13 @@ def filter_text(text: str) -> str:
 
 def listing(context: Context, args: Args) -> int:
     """Print the boxes."""
-    every = args["all"] or any(text.startswith("status=") for text in args["filter"])
-    query = {"all": every, "filter": args["filter"]}
-    found = context.client.request("GET", "/boxes", query=query)
-    if args["json"]:
+    last = 1 if args["latest"] else args["last"]
+    every = args["all"] or last or any(text.startswith("status=") for text in args["filter"])
+    query = {"all": bool(every), "filter": args["filter"]}
+    found = context.client.request("GET", "/boxes", query=query)[: last or None]
+    if args["format"]:
+        _show(found, args["format"], full=args["no_trunc"])
+    elif args["json"]:
         say_json(found)
     elif args["quiet"]:
         for box in found:
@@ -51,6 +56,25 @@ def listing(context: Context, args: Args) -> int:
     return 0
 
 
+def _show(found: list[dict[str, Any]], template: str, *, full: bool) -> None:
+    """A line for each box, or with `json` its record."""
+    from boxy_cli.render import box_words
+    from boxy_cli.template import render
+    from boxy_core import wirejson
+
+    for box in found:
+        if template == "json":
+            say(wirejson.dumps(box).decode())
+        else:
+            say(render(box, template, box_words(box, time.time(), full=full)))
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and int(text):
+        return int(text)
+    raise InvalidRequest(f"{text!r} is not a number of boxes", hint="as in -n 5")
+
+
 COMMANDS = {
     "ps": Command(
         "ps",
@@ -63,6 +87,10 @@ COMMANDS = {
                    help="only those with this status, name, image, id or label; may be repeated"),
             Option("-s", "--size", help="also what their own layers take on the disk"),
             Option("--no-trunc", help="cut nothing"),
+            Option("-l", "--latest", help="only the box that was made last"),
+            Option("-n", "--last", metavar="N", parse=_count, help="only the N made last"),
+            Option("--format", metavar="TEMPLATE",
+                   help="a text with fields for each box: '{{.Names}} {{.Status}}'; json"),
             JSON,
         ),
         examples=(

@@ -15,6 +15,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+import msgspec
+
 from boxy_core.client.http import Head, ResponseReader, quote, request_head, target
 from boxy_core.errors import BoxyError, DaemonUnreachable, Denied, ProtocolError, from_wire
 from boxy_core.errors import Timeout as TimedOut
@@ -202,8 +204,8 @@ async def _read_head(sock: socket.socket) -> Answer:
 
 def _decode(data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except ValueError:
+        return msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise ProtocolError(f"the daemon's answer is not JSON: {data[:60]!r}") from None
 
 

@@ -13,19 +13,19 @@ VERBS = {
     "container": "leave the word out: boxy ps, boxy rm, boxy logs",
     "context": "another daemon is named by BOXY_SOCKET or boxy --socket PATH",
     "history": "an image has no history here: boxy inspect IMAGE shows what it is made of",
-    "image": "leave the word out: boxy images, boxy inspect IMAGE",
+    "image": "boxy images, boxy rmi, boxy inspect IMAGE",
     "import": "put the archive and an image.json into a folder: docs/how-to/own-images.md",
     "kube": "Boxy runs on one machine",
     "machine": "Boxy runs on this machine, in no virtual one",
     "manifest": "boxy inspect IMAGE shows what an image is made of",
     "plugin": "Boxy has no plugins",
     "pod": "Boxy has boxes only",
-    "prune": "boxy rm $(boxy ps -aq --filter status=exited)",
     "secret": "give a file with -v SOURCE:/run/secrets/NAME:ro",
     "service": "Boxy runs on one machine; a systemd unit with boxy run keeps a service up",
     "stack": "Boxy runs on one machine",
     "swarm": "Boxy runs on one machine",
-    "system": "boxy info, and: boxy rm $(boxy ps -aq --filter status=exited)",
+    "search": "boxy registry looks into a registry; on a hub look with a browser",
+    "system": "boxy prune, boxy info; what is used: boxy ps -as, boxy images, boxy volume ls",
 }
 """Commands of other systems that Boxy has not: what to do instead."""
 
@@ -48,17 +48,43 @@ FLAGS = {
     "exec": {
         "--privileged": "a further command has the box's own powers, never more",
     },
-    "ps": {
-        "--format": "boxy ps --json, and jq",
-        "-l": "boxy ps -a shows the newest first",
-        "-n": "boxy ps -a shows the newest first: ... | head",
-    },
+    "info": {"--format": "boxy info --json, and jq", "-f": "boxy info --json, and jq"},
+    "version": {"--format": "boxy version --json, and jq", "-f": "boxy version --json, and jq"},
     "stats": {"--format": "boxy stats --json, and jq"},
     "images": {
         "--format": "boxy images --json, and jq",
     },
 }
 """Flags of other systems' commands of the same name."""
+
+LONG = {
+    "container": {"ls": "ps", "list": "ps", "ps": "ps", "prune": "prune"},
+    "image": {
+        "ls": "images",
+        "list": "images",
+        "rm": "rmi",
+        "remove": "rmi",
+        "prune": "images prune",
+    },
+    "system": {"prune": "prune", "info": "info", "events": "events"},
+}
+_SAME = {
+    "container": (
+        "attach", "commit", "cp", "create", "diff", "exec", "export", "inspect", "kill", "logs",
+        "pause", "port", "rename", "restart", "rm", "run", "start", "stats", "stop", "top",
+        "unpause", "update", "wait",
+    ),
+    "image": ("inspect", "load", "pull", "push", "save", "tag"),
+    "system": (),
+}  # fmt: skip
+"""Docker's long spellings (`docker container ls`) and what Boxy calls them."""
+
+
+def short(name: str, word: str) -> str:
+    """The command that `name word` is the long spelling of, "" if it is none."""
+    if word in _SAME.get(name, ()):
+        return word
+    return LONG.get(name, {}).get(word, "")
 
 
 def verb(word: str) -> str:

@@ -14,21 +14,8 @@ from textual.widgets import Input
 
 from boxy_tui.folding import fold
 from boxy_tui.format import Cell
-from boxy_tui.widgets.keybar import KeyBar
+from boxy_tui.widgets.keybar import KeyBar, sign
 from boxy_tui.widgets.lines import Lines
-
-
-class Words(Lines):
-    """Fixed lines of cells."""
-
-    def __init__(self, rows: Sequence[Sequence[Cell]], *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self.rows = rows
-        self.styles.height = max(1, len(rows))
-
-    def line_cells(self, y: int) -> Sequence[Cell]:
-        """One of the lines."""
-        return self.rows[y] if y < len(self.rows) else []
 
 
 class FoldedWords(Lines):
@@ -48,6 +35,13 @@ class FoldedWords(Lines):
             self._folded += fold(row, self.size.width, indent)
         self.styles.height = max(1, len(self._folded))
         self.repaint()
+
+    def place_of(self, title: str) -> int:
+        """The number of the line that begins with these words; 0 if there is none."""
+        for y, line in enumerate(self._folded):
+            if "".join(text for text, _ in line).startswith(title[: self.size.width]):
+                return y
+        return 0
 
     def line_cells(self, y: int) -> Sequence[Cell]:
         """One of the folded lines."""
@@ -82,7 +76,8 @@ class ConfirmScreen(ModalScreen[bool]):
             ],
         ]
         with Vertical(id="dialog", classes="danger"):
-            yield Words(rows)
+            yield FoldedWords(rows)
+        yield KeyBar()
 
     def action_answer(self, answer: bool) -> None:
         """Yes or no."""
@@ -108,7 +103,8 @@ class ChoiceScreen(ModalScreen[str]):
         rows += [[(f" {key} ", "badge"), (f" {words}", "text")] for key, _, words in self._choices]
         rows += [[], [(" esc ", "badge"), (" leave", "text")]]
         with Vertical(id="dialog"):
-            yield Words(rows)
+            yield FoldedWords(rows)
+        yield KeyBar()
 
     def on_key(self, event: events.Key) -> None:
         """One of the choices' keys."""
@@ -136,9 +132,19 @@ class AskScreen(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         """The question and a field."""
         with Vertical(id="dialog"):
-            yield Words([[(self._question, "bright")]])
+            yield FoldedWords([[(self._question, "bright")]])
             yield Input(placeholder=self._hint, id="line", compact=True)
-            yield Words([[("↵", "key"), (" run   ", "text"), ("esc", "key"), (" leave", "text")]])
+            yield FoldedWords(
+                [
+                    [
+                        (sign("enter"), "key"),
+                        (" go on   ", "text"),
+                        ("esc", "key"),
+                        (" leave", "text"),
+                    ]
+                ]
+            )
+        yield KeyBar()
 
     @on(Input.Submitted)
     def _entered(self, message: Input.Submitted) -> None:
@@ -156,9 +162,10 @@ class HelpScreen(ModalScreen[None]):
         Binding("escape,q,question_mark", "dismiss", "back", key_display="esc"),
     ]
 
-    def __init__(self, rows: Sequence[Sequence[Cell]]) -> None:
+    def __init__(self, rows: Sequence[Sequence[Cell]], section: str = "") -> None:
         super().__init__()
         self._rows = rows
+        self._section = section
 
     def compose(self) -> ComposeResult:
         """A window that scrolls."""
@@ -169,3 +176,9 @@ class HelpScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         """Say whose help it is."""
         self.query_one("#help").border_title = " Keys "
+        if self._section:
+            self.call_after_refresh(self._go_to_section)
+
+    def _go_to_section(self) -> None:
+        place = self.query_one(FoldedWords).place_of(self._section)
+        self.query_one("#help").scroll_to(y=place, animate=False)

@@ -12,7 +12,7 @@ from textual.suggester import Suggester, SuggestFromList
 
 from boxy_core.errors import BoxyError
 from boxy_tui.widgets.fields import Message, Row, Switch
-from boxy_tui.widgets.keybar import KeyBar
+from boxy_tui.widgets.keybar import KeyBar, sign
 from boxy_tui.wish import FIELDS, SWITCHES, Wish, completion, field_of, read_form
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class FormScreen(ModalScreen[str]):
             with Horizontal(classes="switches"):
                 for name, label, on_ in SWITCHES:
                     yield Switch(label, on_, id=f"s-{name}", compact=True)
-            yield Message([[("␣", "key"), (" flips a switch", "dim")]])
+            yield Message([[(sign("space"), "key"), (" flips a switch", "dim")]])
         yield KeyBar()
 
     def on_mount(self) -> None:

@@ -31,7 +31,7 @@ from boxy_tui.screens.first import Banner, BoxTable, Events, ImageTable, Tabs
 from boxy_tui.state import Link, Order, matches
 from boxy_tui.widgets.detail import Detail
 from boxy_tui.widgets.header import Header
-from boxy_tui.widgets.keybar import KeyBar
+from boxy_tui.widgets.keybar import KeyBar, sign
 from boxy_tui.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class MainScreen(Screen[None]):
         Binding("escape", "clear", "clear", show=False),
         Binding("ctrl+r", "retry", "reconnect", show=False),
         Binding("P", "app.replay", "replay", show=False),
+        Binding("T", "app.next_look", "colours", show=False),
     ]
 
     def __init__(self, boxy: BoxyApp) -> None:
@@ -155,7 +156,7 @@ class MainScreen(Screen[None]):
             [("   There are no boxes yet.", "text")],
             [],
             [("   n", "key"), ("  runs a new one", "dim")],
-            [("   ⇥", "key"), ("  shows the images", "dim")],
+            [(f"   {sign('tab')}", "key"), ("  shows the images", "dim")],
             [("   ?", "key"), ("  explains everything", "dim")],
         ]
 
@@ -183,6 +184,8 @@ class MainScreen(Screen[None]):
             cells += [("  by ", "dim"), (str(self.sort), "accent")]
         if self.boxes.marks:
             cells += [("  marked ", "dim"), (str(len(self.boxes.marks)), "paused")]
+        if place := (self.boxes if on_boxes else self.images).place:
+            cells += [("  row ", "dim"), (place, "text")]
         tabs.cells = cells
         tabs.repaint()
 
@@ -230,6 +233,7 @@ class MainScreen(Screen[None]):
     @on(Table.Moved, "#boxes")
     def _selected(self, message: Table.Moved) -> None:
         self.query_one(Detail).select(message.key)
+        self._draw_tabs()
         self.query_one(KeyBar).renew()
         self.boxy.wants_history(message.key)
 
@@ -239,6 +243,7 @@ class MainScreen(Screen[None]):
 
     def _show_image(self) -> None:
         """What is told beside the table: of the image, where images are listed."""
+        self._draw_tabs()
         image = self._image(self.images.current) if self.images.display else None
         self.query_one(Detail).show_image(image)
         self.query_one(KeyBar).renew()
@@ -380,7 +385,7 @@ class MainScreen(Screen[None]):
     def action_prepare(self) -> None:
         """Unpack the image now, so that its first box starts at once."""
         if (image := self._image(self.images.current)) is not None:
-            self.boxy.prepare(image)
+            self.boxy.errands.prepare(image)
 
     def action_browse(self) -> None:
         """Look into a registry, and pull from it."""
@@ -389,7 +394,7 @@ class MainScreen(Screen[None]):
     def action_remove_image(self) -> None:
         """Take the image away, after a question; a registry folder stays."""
         if (image := self._image(self.images.current)) is not None:
-            self.boxy.remove_image(image)
+            self.boxy.errands.remove_image(image)
 
     def action_run_box(self) -> None:
         """The form for a new box."""
@@ -420,7 +425,7 @@ class MainScreen(Screen[None]):
     def action_remove(self) -> None:
         """Take the boxes away, after a question."""
         if chosen := self.chosen():
-            self.boxy.deed("remove", chosen)
+            self.boxy.errands.do("remove", chosen)
         else:
             self._nothing()
 
@@ -428,7 +433,7 @@ class MainScreen(Screen[None]):
         chosen = self.chosen()
         fitting = [box for box in chosen if (box.status in ALIVE) is living]
         if fitting:
-            self.boxy.deed(verb, fitting)
+            self.boxy.errands.do(verb, fitting)
         elif chosen:
             names = ", ".join(box.name for box in chosen)
             state = "not running" if living else "running already"

@@ -23,7 +23,7 @@ from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
 
-from boxy_tui.palette import BACKGROUND, TEXT, style
+from boxy_tui.palette import colour, style
 from boxy_tui.panes.backlog import Backlog
 from boxy_tui.panes.scheduler import BUDGET
 from boxy_tui.panes.view import View
@@ -102,7 +102,8 @@ class TerminalPane(Widget, can_focus=True):
             on_clipboard=self._clipboard,
             on_bell=self._bell,
         )
-        term.screen.colors = Color.parse(TEXT).rgb, Color.parse(BACKGROUND).rgb
+        text, ground = colour("text"), colour("background")
+        term.screen.colors = Color.parse(text).rgb, Color.parse(ground).rgb
         return term
 
     def get_line_filters(self) -> Sequence[LineFilter]:

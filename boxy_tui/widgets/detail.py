@@ -10,7 +10,6 @@ from textual.containers import Container
 from textual.widget import Widget
 
 from boxy_core.models import ALIVE, Box, Image
-from boxy_tui import palette
 from boxy_tui.folding import fold
 from boxy_tui.format import Cell, ceiling, detail_lines, image_lines, percent, size
 from boxy_tui.format_network import network_lines
@@ -64,10 +63,10 @@ class Detail(Widget):
         yield Facts()
         with Container(id="graphs"):
             yield Graph("CPU", id="g-cpu")
-            yield Graph("MEM", colour=palette.BLUE, id="g-memory")
-            yield Graph("PIDS", colour=palette.MAGENTA, id="g-pids")
-            yield Graph("I/O", colour=palette.ORANGE, id="g-io")
-            yield Graph("NET", colour=palette.ACCENT, id="g-net")
+            yield Graph("MEM", colour="blue", id="g-memory")
+            yield Graph("PIDS", colour="magenta", id="g-pids")
+            yield Graph("I/O", colour="orange", id="g-io")
+            yield Graph("NET", colour="accent", id="g-net")
 
     def on_mount(self) -> None:
         """Show what is known once there is a size."""

@@ -27,10 +27,30 @@ SIGNS = {
 }  # fmt: skip
 
 
+_WORDS = str.maketrans({"␣": "space", "↵": "enter", "⇥": "tab", "↑": "up", "↓": "down",
+                        "←": "left", "→": "right"})  # fmt: skip
+
+
+class _Spelling:
+    """How keys are written: one way for the whole console, as for a terminal."""
+
+    words = False
+
+
+def spell_in_words() -> None:
+    """Write keys as words from now on, for a terminal that has not their signs."""
+    _Spelling.words = True
+
+
+def spelled(text: str) -> str:
+    """The signs of keys in a text as this terminal can show them."""
+    return text.translate(_WORDS) if _Spelling.words else text
+
+
 def sign(key: str) -> str:
     """How a key is written: `ctrl+]`, `␣`, `/`."""
     *mods, base = key.split("+")
-    return "+".join([*mods, SIGNS.get(base, base)])
+    return spelled("+".join([*mods, SIGNS.get(base, base)]))
 
 
 class Hint:
@@ -84,7 +104,7 @@ class KeyBar(Lines):
             if not binding.show or (binding.action, binding.description) in seen:
                 continue
             seen.add((binding.action, binding.description))
-            key = binding.key_display or sign(binding.key)
+            key = spelled(binding.key_display or sign(binding.key))
             hints.append(Hint(key, binding.description, binding.action, self._fits(binding)))
         before = len(arrange(self._hints, self.size.width or 80))
         self._hints = hints
@@ -98,7 +118,20 @@ class KeyBar(Lines):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """As many lines as the keys need."""
-        return len(arrange(self._hints, width))
+        return max(len(arrange(self._hints, width)), self._beneath())
+
+    def _beneath(self) -> int:
+        """Lines of the footer under a dialog: its keys do not work now, so they are covered."""
+        if not self.screen.is_modal:
+            return 0
+        under = self.app.screen_stack[:-1]
+        return max((bar.size.height for screen in under for bar in screen.query(KeyBar)), default=0)
+
+    def on_resize(self) -> None:
+        """Notices stay above the footer."""
+        super().on_resize()
+        for rack in self.screen.query("ToastRack"):
+            rack.styles.margin = (0, 0, self.size.height, 0)
 
     def line_cells(self, y: int) -> Sequence[Cell]:
         """One line of keys."""

@@ -21,8 +21,11 @@ from boxy_tui.palette import style
 ELLIPSIS = "…"
 
 
-def pad(text: str, width: int, *, right: bool = False) -> str:
-    """The text in exactly `width` cells, cut with an ellipsis when it is longer."""
+def pad(text: str, width: int, *, right: bool = False, tail: bool = False) -> str:
+    """The text in exactly `width` cells, cut with an ellipsis when it is longer: at its end, or
+    at its beginning where its `tail` says more."""
+    if tail and width > 1 and len(text) > width and text.isascii():
+        return ELLIPSIS + text[len(text) - width + 1 :]
     if text.isascii():
         length = len(text)
         if length == width:

@@ -85,6 +85,12 @@ class Table(Lines, can_focus=True):
         """The key under the cursor, "" when the table is empty."""
         return self.keys[self._at] if self.keys else ""
 
+    @property
+    def place(self) -> str:
+        """Where the cursor is, `31/300`; "" while all rows are on show."""
+        count = len(self.keys)
+        return f"{self._at + 1}/{count}" if count > self._rows_on_show() else ""
+
     def show(self, keys: Sequence[str]) -> None:
         """Show these rows.  The cursor stays on its key; if that is gone, near its place."""
         before = self.current
@@ -160,7 +166,8 @@ class Table(Lines, can_focus=True):
         row = self._row(key)
         for i, width in widths:
             text, name = row[i]
-            cells += [(pad(text, width, right=self.columns[i].right), name), (GAP, "")]
+            column = self.columns[i]
+            cells += [(pad(text, width, right=column.right, tail=column.tail), name), (GAP, "")]
         return cells[:-1]
 
     def _titles(self, widths: Sequence[tuple[int, int]]) -> list[Cell]:

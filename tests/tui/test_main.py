@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 from textual import events
 
 from boxy_core.errors import Conflict
 from boxy_core.models import Status
+from boxy_tui import looks, palette
 from boxy_tui.screens.dialogs import ConfirmScreen, HelpScreen
 from boxy_tui.screens.form import FormScreen
 from boxy_tui.screens.main import MainScreen
@@ -291,6 +293,50 @@ async def test_help_lists_the_keys(ui: Console) -> None:
     await ui.shows("Stop signal, then SIGKILL")
     await ui.press("escape")
     assert isinstance(ui.app.screen, MainScreen)
+
+
+async def test_under_a_question_no_other_keys_are_on_show(ui: Console) -> None:
+    await ui.press("d")
+    await ui.shows("Remove", "y yes")
+    await ui.until(lambda: "quit" not in ui.text(), "the lower footer is covered")
+    await ui.press("n")
+    await ui.shows("q quit")
+
+
+async def test_help_in_a_pane_begins_with_the_keys_of_a_pane(ui: Console) -> None:
+    await ui.select("web")
+    await ui.press("a")
+    await ui.in_pane()
+    await ui.press("ctrl+right_square_bracket", "question_mark")
+    await ui.shows("In a pane: all keys go to the program", "ctrl+] d")
+    assert "A shell beside what runs" not in ui.text()
+
+
+async def test_other_colours_are_there_at_once_and_kept(
+    ui: Console, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    await ui.press("T")
+    await ui.until(lambda: ui.app.theme == "boxy-light")
+    await ui.shows("colours: light")
+    strip = ui.app.main.boxes.render_line(1)
+    styles = [segment.style for segment in strip if segment.style is not None]
+    grounds = {style.bgcolor.name for style in styles if style.bgcolor}
+    assert palette.LIGHT.cursor in grounds
+    assert looks.chosen({"XDG_STATE_HOME": str(tmp_path)}) == "light"
+    palette.use("dark")
+
+
+async def test_in_a_long_table_one_sees_where_one_is(ui: Console, daemon: FakeDaemon) -> None:
+    for number in range(1, 41):
+        daemon.put(make_box(f"many{number}"), "box.created")
+    await ui.shows("Boxes 45", "row ")
+    names = [ui.app.state.boxes[key].name for key in ui.app.main.boxes.keys]
+    assert names.index("many2") < names.index("many10"), "numbers in names count"
+    await ui.press("G")
+    await ui.shows("row 45/45")
+    await ui.press("g")
+    await ui.shows("row 1/45")
 
 
 async def test_the_palette_runs_a_command_by_its_name(ui: Console, daemon: FakeDaemon) -> None:

@@ -132,11 +132,18 @@ def test_no_socket_says_how_to_start_the_daemon(tmp_path: Path) -> None:
     assert reason(str(tmp_path / "none" / "none.sock"))[0] == "no-socket"
 
 
-def test_a_daemon_elsewhere_is_not_started_through_sudo_which_drops_the_variables() -> None:
+def test_how_to_start_a_daemon_repeats_the_variables_that_sudo_drops(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("sys.argv", ["/usr/bin/boxy"])
+    there = {"BOXY_ROOT": "/r", "BOXY_RUN": "/my boxes", "BOXY_SOCKET": ""}
+    assert start_hint(there).startswith("start it with: boxyd &"), "root needs no sudo"
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert "sudo boxyd &" in start_hint({})
-    moved = start_hint({"BOXY_ROOT": "/r", "BOXY_RUN": "/s", "BOXY_SOCKET": ""})
-    assert "sudo boxyd" not in moved
-    assert "boxyd & (as root, with the same BOXY_ROOT, BOXY_RUN:" in moved
+    assert "sudo env BOXY_ROOT=/r BOXY_RUN='/my boxes' boxyd &" in start_hint(there)
+    (tmp_path / "boxyd").touch()
+    monkeypatch.setattr("sys.argv", [str(tmp_path / "boxy")])
+    assert f"sudo {tmp_path}/boxyd &" in start_hint({}), "sudo has a PATH of its own"
 
 
 def test_a_dead_daemon_s_socket_says_that_nobody_listens(tmp_path: Path) -> None:
