@@ -403,7 +403,7 @@ class BoxyApp(App[str], inherit_bindings=False):
             yield SystemCommand(title, sentence, run)
         for known in palette.PALETTES.values():
             run = partial(self.action_look, known.name)
-            yield SystemCommand(f"Colours: {known.title}", "Kept for the next start", run)
+            yield SystemCommand(f"Colour theme: {known.title}", "Kept for the next start", run)
 
     def _run_command(self, action: str) -> None:
         self.run_worker(self.run_action(action, self.screen))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from boxy_tui.folding import fold
 from boxy_tui.format import Cell, event_line
 from boxy_tui.widgets.lines import Lines
 from boxy_tui.widgets.table import Table
@@ -26,7 +27,7 @@ class BoxTable(Table):
         Binding("e", "screen.shell", "shell"),
         Binding("E", "screen.exec", "exec"),
         Binding("l", "screen.logs", "logs"),
-        Binding("i", "screen.inspect", "inspect"),
+        Binding("i,y", "screen.inspect", "inspect", key_display="i"),
         Binding("x", "screen.explain", "explain"),
         Binding("t", "screen.trace", "trace"),
         Binding("f", "screen.files", "files"),
@@ -36,11 +37,11 @@ class BoxTable(Table):
         Binding("S", "screen.start", "start"),
         Binding("r", "screen.restart", "restart"),
         Binding("p", "screen.pause", "pause"),
-        Binding("k", "screen.kill", "kill"),
+        Binding("k,ctrl+k", "screen.kill", "kill", key_display="k"),
         Binding("u", "screen.limits", "limits"),
         Binding("w", "screen.web", "web"),
         Binding("W", "screen.ports", "ports"),
-        Binding("d", "screen.remove", "remove"),
+        Binding("d,delete,ctrl+d", "screen.remove", "remove", key_display="d"),
         Binding("space", "screen.mark", "mark"),
         Binding("o", "screen.order", "order"),
     ]
@@ -54,7 +55,7 @@ class ImageTable(Table):
         Binding("u", "screen.prepare", "unpack"),
         Binding("i", "screen.inspect_image", "inspect"),
         Binding("b", "screen.browse", "registry"),
-        Binding("d", "screen.remove_image", "remove"),
+        Binding("d,delete,ctrl+d", "screen.remove_image", "remove", key_display="d"),
     ]
 
 
@@ -82,8 +83,10 @@ class Banner(Lines):
         super().__init__()
         self.rows: list[list[Cell]] = []
 
-    def say(self, rows: list[list[Cell]]) -> None:
-        """Show these lines, or nothing."""
+    def say(self, words: list[list[Cell]]) -> None:
+        """Show these lines, broken between words where they are long, or nothing."""
+        width = self.app.size.width - 1
+        rows = [part for line in words for part in fold(line, width, 3)]
         changed = len(rows) != len(self.rows)
         self.rows = rows
         self.display = bool(rows)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -69,6 +69,8 @@ class MainScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "run_box", "new"),
         Binding("tab", "switch", "boxes/images", priority=True),
+        Binding("1", "show(True)", "boxes", show=False),
+        Binding("2", "show(False)", "images", show=False),
         Binding("N", "networks", "networks"),
         Binding("v", "app.volumes", "volumes"),
         Binding("slash", "filter", "filter"),
@@ -257,9 +259,20 @@ class MainScreen(Screen[None]):
 
     # ---------------------------------------------------------------- keys
 
+    def on_key(self, event: events.Key) -> None:
+        """A key that does nothing says so: it is a guess, and the next one should be better."""
+        if event.is_printable and event.key not in self.active_bindings:
+            sign = plain(event.character or "")
+            text = f"{sign} does nothing here; ? shows what does."
+            self.boxy.notify(text, markup=False, timeout=2)
+
     def action_switch(self) -> None:
         """Show the other table."""
-        to_images = self.boxes.display
+        self.action_show(not self.boxes.display)
+
+    def action_show(self, boxes: bool) -> None:
+        """Show the table of boxes, or that of images."""
+        to_images = not boxes
         self.boxes.display, self.images.display = not to_images, to_images
         (self.images if to_images else self.boxes).focus()
         self._show_image()

@@ -327,6 +327,28 @@ async def test_other_colours_are_there_at_once_and_kept(
     palette.use("dark")
 
 
+async def test_keys_of_vim_k9s_and_lazydocker_do_what_one_means(ui: Console) -> None:
+    await ui.press("g")
+    first = ui.app.main.boxes.current
+    await ui.press("j")
+    assert ui.app.main.boxes.current != first
+    await ui.press("ctrl+k")
+    await ui.shows("Kill ")
+    await ui.press("n", "ctrl+d")
+    await ui.shows("Remove ")
+    await ui.press("n", "2")
+    await ui.shows("DESCRIPTION")
+    await ui.press("1")
+    await ui.shows("STATUS")
+    await ui.press("y")
+    await ui.until(lambda: isinstance(ui.app.screen, InspectScreen))
+
+
+async def test_a_key_that_does_nothing_says_so(ui: Console) -> None:
+    await ui.press("z")
+    await ui.shows("z does nothing here; ? shows what does.")
+
+
 async def test_in_a_long_table_one_sees_where_one_is(ui: Console, daemon: FakeDaemon) -> None:
     for number in range(1, 41):
         daemon.put(make_box(f"many{number}"), "box.created")
