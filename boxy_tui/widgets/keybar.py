@@ -85,14 +85,21 @@ class KeyBar(Lines):
     def __init__(self) -> None:
         super().__init__()
         self._hints: list[Hint] = []
+        self._asleep = False
 
     def on_mount(self) -> None:
         """Follow the bindings of the screen."""
         self.screen.bindings_updated_signal.subscribe(self, self._renew)
+        self.app.screen_change_signal.subscribe(self, self._other_screen)
         self.call_after_refresh(self.renew)
 
     def _renew(self, _screen: Screen[object]) -> None:
         self.renew()
+
+    def _other_screen(self, _screen: Screen[object]) -> None:
+        """Keys do nothing while another screen lies above: then none is shown."""
+        self._asleep = self.app.screen is not self.screen
+        self.repaint()
 
     def renew(self) -> None:
         """Collect the bindings that are to be shown."""
@@ -137,7 +144,7 @@ class KeyBar(Lines):
         """One line of keys."""
         lines = arrange(self._hints, self.size.width)
         cells: list[Cell] = [(" ", "")]
-        for hint in lines[y] if y < len(lines) else []:
+        for hint in lines[y] if y < len(lines) and not self._asleep else []:
             cells += [
                 (hint.key, "key" if hint.fits else "faint"),
                 (f" {hint.word}  ", "text" if hint.fits else "faint"),
