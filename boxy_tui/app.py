@@ -25,7 +25,7 @@ from boxy_core.client.aio import Client
 from boxy_core.errors import BoxyError
 from boxy_core.models import ALIVE, Box, Image
 from boxy_core.paths import client_paths
-from boxy_tui import driver, looks, palette
+from boxy_tui import driver, looks, palette, signs
 from boxy_tui.deeds import Deeds
 from boxy_tui.errands import Errands
 from boxy_tui.feed import Feed
@@ -451,10 +451,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("boxy-tui: needs a terminal; `boxy ps` lists boxes without one.", file=sys.stderr)  # noqa: T201
         return 1
+    driver.install()
     app = BoxyApp(paths.socket, look=looks.chosen(os.environ, arguments.theme))
     encoding = sys.__stderr__.encoding if sys.__stderr__ else ""
-    app.driver_class = driver.install(os.environ, encoding)
-    if app.driver_class is driver.PlainDriver:
+    app.driver_class = signs.driver_for(os.environ, encoding)
+    if app.driver_class is signs.PlainDriver:
         spell_in_words()
     if arguments.replay:
         from boxy_tui.screens.replay import load

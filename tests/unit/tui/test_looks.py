@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from boxy_tui import driver, looks, palette
+from boxy_tui import looks, palette, signs
 from boxy_tui.format import GLYPHS
 from boxy_tui.widgets import keybar
 
@@ -97,7 +97,7 @@ def test_a_terminal_gets_what_it_can_show(environ: dict[str, str], name: str) ->
 
 
 def test_every_sign_of_a_state_has_another_for_a_poor_terminal_and_no_two_become_one() -> None:
-    table = driver.plain_signs()
+    table = signs.plain_signs()
     poor = [sign.translate(table) for sign, _ in GLYPHS.values()]
     assert all(sign.isascii() and len(sign) == 1 for sign in poor)
     alive = [GLYPHS[status][0].translate(table) for status in GLYPHS if status != "starting"]
@@ -106,9 +106,9 @@ def test_every_sign_of_a_state_has_another_for_a_poor_terminal_and_no_two_become
 
 
 def test_which_terminals_are_poor_in_signs() -> None:
-    assert driver.poor_in_signs({"TERM": "linux"}, "utf-8")
-    assert driver.poor_in_signs({"TERM": "xterm-256color"}, "iso8859-1")
-    assert not driver.poor_in_signs({"TERM": "xterm"}, "UTF-8")
+    assert signs.poor_in_signs({"TERM": "linux"}, "utf-8")
+    assert signs.poor_in_signs({"TERM": "xterm-256color"}, "iso8859-1")
+    assert not signs.poor_in_signs({"TERM": "xterm"}, "UTF-8")
 
 
 def test_keys_are_spelled_in_words_where_their_signs_are_missing() -> None:
