@@ -127,7 +127,9 @@ def _flags(text: str) -> tuple[dict[str, Any], bool]:
     try:
         args = parse(_LINE, _words(text))
     except HelpAsked:
-        raise InvalidRequest("The flags are on the page of `boxy help run`.") from None
+        raise InvalidRequest(
+            "This line takes flags of `boxy run`.", hint="`boxy help run` lists them."
+        ) from None
     if args["words"]:
         raise InvalidRequest(
             f"{args['words'][0]!r} is no flag.", hint="The command has a field of its own."

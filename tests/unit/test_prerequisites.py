@@ -7,6 +7,7 @@ import dataclasses
 import pytest
 
 from boxy_cli.prerequisites import CAP_SYS_ADMIN, Host, degraded, missing
+from boxy_core.paths import VARIABLES
 
 V2 = "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid,nodev 0 0\n"
 V1 = (
@@ -34,8 +35,12 @@ def test_a_good_machine_lacks_nothing() -> None:
     assert degraded(WELL) == []
 
 
-def test_a_user_who_is_not_root_hears_only_that() -> None:
+def test_a_user_who_is_not_root_hears_only_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
     assert "sudo make run" in _sentence(uid=1000, kernel="4.0", mounts="")
+    monkeypatch.setenv("BOXY_ROOT", "/r")
+    assert "sudo env BOXY_ROOT=/r make run" in _sentence(uid=1000), "sudo drops it"
 
 
 def test_root_in_a_container_hears_of_the_capability() -> None:
