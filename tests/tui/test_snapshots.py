@@ -107,6 +107,7 @@ async def form(ui: Console, _daemon: FakeDaemon) -> None:
 
 async def removal(ui: Console, _daemon: FakeDaemon) -> None:
     await ui.press("d")
+    await ui.shows("y yes")
 
 
 async def pane(ui: Console, _daemon: FakeDaemon) -> None:
@@ -134,6 +135,7 @@ async def log(ui: Console, _daemon: FakeDaemon) -> None:
 
 async def help_(ui: Console, _daemon: FakeDaemon) -> None:
     await ui.press("question_mark")
+    await ui.shows("esc back")
 
 
 SCENES: list[tuple[str, Callable[[Console, FakeDaemon], Awaitable[None]], tuple[int, int]]] = [

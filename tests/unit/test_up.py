@@ -97,7 +97,7 @@ def test_check_tells_who_is_not_root_to_use_sudo(
     monkeypatch: pytest.MonkeyPatch, paths: Paths
 ) -> None:
     monkeypatch.setattr(prerequisites.Host, "read", lambda: NOBODY)
-    with pytest.raises(Unsupported, match="sudo (env .*)?make run"):
+    with pytest.raises(Unsupported, match=r"sudo (env .*)?make run"):
         up.check(paths)
 
 
@@ -117,7 +117,7 @@ def test_a_socket_that_a_dead_daemon_left_counts_for_nothing(
     monkeypatch.setattr(prerequisites.Host, "read", lambda: NOBODY)
     with socket.socket(socket.AF_UNIX) as daemon:
         daemon.bind(paths.socket)
-    with pytest.raises(Unsupported, match="sudo (env .*)?make run"):
+    with pytest.raises(Unsupported, match=r"sudo (env .*)?make run"):
         up.check(paths)
 
 
