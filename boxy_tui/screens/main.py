@@ -37,6 +37,8 @@ from boxy_tui.widgets.table import Table
 if TYPE_CHECKING:
     from boxy_tui.app import BoxyApp
 
+HOST_EVERY = 2.0
+"""Seconds between two looks at the host."""
 NEEDS_LIFE = frozenset({"stop", "restart", "kill", "pause", "shell", "exec"})
 NEEDS_DEATH = frozenset({"start"})
 NEEDS_BOX = (
@@ -112,7 +114,7 @@ class MainScreen(Screen[None]):
         self.images.display = False
         self.query_one("#filter").display = False
         self.query_one(Header).tick()
-        self.set_interval(2.0, self.query_one(Header).tick)
+        self.set_interval(HOST_EVERY, self.query_one(Header).tick)
         self.refresh_all()
 
     # ---------------------------------------------------------------- drawing

@@ -37,6 +37,12 @@ class Pictured(BoxyApp):
         await self._daemon.__aexit__()
 
 
+@pytest.fixture(autouse=True)
+def _the_host_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a scene takes, its header has one look at the host."""
+    monkeypatch.setattr("boxy_tui.screens.main.HOST_EVERY", 3600.0)
+
+
 def greet(session: Session) -> None:
     session.say(PROMPT + b"ls\r\nbin  etc  home  lib\r\n" + PROMPT)
     session.frame(wire.REPLAY_END)
