@@ -68,7 +68,7 @@ def _run(words: list[str]) -> int:
     module = importlib.import_module(f"boxy_registry.commands.{module_name}")
     parser = argparse.ArgumentParser(prog=f"boxy-registry {name}", description=summary)
     module.options(parser)
-    status: int = module.run(parser.parse_args(words[1:]))
+    status: int = module.run(parser.parse_intermixed_args(words[1:]))
     return status
 
 
