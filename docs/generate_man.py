@@ -130,7 +130,8 @@ def parser_of(parse: Callable[[], object]) -> argparse.ArgumentParser:
     def caught(parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         raise _Parser(parser)
 
-    with mock.patch.object(argparse.ArgumentParser, "parse_args", caught):
+    reading = {"parse_args": caught, "parse_intermixed_args": caught}
+    with mock.patch.multiple(argparse.ArgumentParser, **reading):
         try:
             parse()
         except _Parser as found:

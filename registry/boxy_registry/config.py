@@ -39,7 +39,7 @@ class Limits(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quota: str = "0"
     """bytes of a repository that has no quota of its own"""
     requests: float = 0
-    """requests a second of one client's address"""
+    """requests a second of one client's address, in all processes together"""
     burst: int = 100
     """requests that a client may have saved up"""
     connections: int = 0

@@ -144,7 +144,7 @@ def remove(path: str, name: str) -> None:
         kept = [line for line in lines if line.partition(":")[0] != name]
         if len(kept) == len(lines):
             raise NotFound(
-                f"there is no user {name!r} in {path}", hint="boxy-registry user list lists them"
+                f"there is no user {name!r} in {path}", hint="boxy-registry user ls lists them"
             )
         _write(path, kept)
 

@@ -26,6 +26,7 @@ from boxy_registry.names import check_digest
 from boxy_registry.store import reading, writing
 from boxy_registry.store.blobs import BlobFiles
 from boxy_registry.store.database import connect, prepare
+from boxy_registry.store.ownership import give
 from boxy_registry.store.records import Put, Repository, StoredBlob, StoredManifest, Tag
 from boxy_registry.store.threads import in_thread
 from boxy_registry.store.uploads import Upload, UploadFiles
@@ -57,6 +58,7 @@ class Store:
         self.database = f"{self.root}/registry.db"
         make_folders(self.root)
         prepare(self.database)
+        give(self.database, self.root)
         self.reader = connect(self.database)
         self._writer = Writer(self.database)
 
@@ -67,7 +69,9 @@ class Store:
 
     def lock(self, name: str) -> Lock:
         """A lock between all processes that use the store; see `Lock.take_now`."""
-        return Lock(f"{self.root}/locks", name)
+        lock = Lock(f"{self.root}/locks", name)
+        give(lock.fd, self.root)
+        return lock
 
     def ping(self) -> None:
         """Raises sqlite3.Error or OSError if the store cannot serve."""
@@ -253,8 +257,12 @@ class Store:
 def make_folders(root: str) -> None:
     """Make a store's folders.  Raises Denied naming the one that cannot be."""
     for folder in (root, f"{root}/blobs", f"{root}/uploads"):
+        if os.path.isdir(folder):
+            continue
         try:
             os.makedirs(folder, mode=0o750, exist_ok=True)
+            if folder != root:
+                give(folder, root)
         except OSError as error:
             raise Denied(
                 f"the folder {folder} cannot be made: {error.strerror}",

@@ -12,6 +12,8 @@ import errno
 import os
 from collections.abc import Iterator
 
+from boxy_registry.store.ownership import give
+
 
 class BlobFiles:
     """The files below one folder."""
@@ -85,6 +87,7 @@ def _make_parents(path: str, top: str) -> None:
     for folder in reversed(missing):
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder)
+            give(folder, os.path.dirname(folder))
         sync_folder(os.path.dirname(folder))
 
 

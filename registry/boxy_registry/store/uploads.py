@@ -21,6 +21,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 from boxy_registry.errors import BlobUploadUnknown, UploadBusy
+from boxy_registry.store.ownership import give
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -146,7 +147,11 @@ class UploadFiles:
         """Start an upload."""
         identity = secrets.token_hex(16)
         path = self.path(repository, identity)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            give(fd, self.folder)
+        finally:
+            os.close(fd)
         upload = Upload(self, repository, identity)
         upload.will_be(algorithm)
         return upload

@@ -57,6 +57,8 @@ def test_an_image_is_pulled_run_tagged_pushed_and_removed(
     pushed = daemon.boxy("push", name, f"{registry.host}/other/app:2").stdout.strip()
     assert pushed == f"{registry.host}/other/app:2@{image.digest}"
     assert daemon.boxy("registry", "tags", f"{registry.host}/other/app").stdout == "2\n"
+    listed = daemon.boxy("registry", "tags", "-l", f"{registry.host}/other/app").stdout
+    assert listed.splitlines()[1].split()[0::3] == ["2", "linux/amd64"]
     daemon.boxy("tag", name, "mine:1")
     assert daemon.boxy("pull", "-q", name).stdout.strip() == name
 
