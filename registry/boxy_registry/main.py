@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 
 from boxy_core import __version__
@@ -64,6 +65,8 @@ def _run(words: list[str]) -> int:
     if name not in COMMANDS:
         sys.stderr.write(f"boxy-registry: there is no command {escape(name)}\n{_overview()}")
         return 2
+    if name == "serve":  # as early as can be: until files were read, none need be read again
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     module_name, summary = COMMANDS[name]
     module = importlib.import_module(f"boxy_registry.commands.{module_name}")
     parser = argparse.ArgumentParser(prog=f"boxy-registry {name}", description=summary)

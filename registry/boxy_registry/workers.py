@@ -28,7 +28,6 @@ _SHORTEST_LIFE = 1.0
 
 def serve(settings: Settings) -> int:
     """Serve until told to end; the exit status.  Raises BoxyError if it cannot begin."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # nothing to read again: nothing was read yet
     Store(settings.root).close()  # what is wrong with the store is told here, once
     sockets = listen(settings)
     if settings.workers == 1:
