@@ -89,6 +89,33 @@ def test_workers_share_uploads_and_a_dead_one_is_replaced(
         time.sleep(0.05)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_to_read_again_ends_no_server_that_starts(
+    registry: Registry, workers: str
+) -> None:
+    registry.stop()
+    starting = threading.Thread(target=registry.start, args=("--workers", workers))
+    before = registry.process
+    starting.start()
+    while starting.is_alive():
+        process = registry.process
+        if process is not None and process is not before and _hears_hangups(process.pid):
+            process.send_signal(signal.SIGHUP)
+        time.sleep(0.005)
+    starting.join()
+    assert registry.ask("GET", "/v2/").status == 200
+    assert registry.stop() == 0
+
+
+def _hears_hangups(pid: int) -> bool:
+    """Whether the process ignores or catches SIGHUP: an interpreter that starts does not yet."""
+    with suppress(FileNotFoundError):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        masks = [line for line in lines if line.startswith(("SigIgn", "SigCgt"))]
+        return any(int(mask.split()[1], 16) & 1 << signal.SIGHUP - 1 for mask in masks)
+    return False
+
+
 def test_what_keeps_it_from_starting_is_one_sentence(registry: Registry) -> None:
     taken = subprocess.run(
         [sys.executable, "-m", "boxy_registry", "serve", "--root", str(registry.root),
