@@ -5,7 +5,7 @@ its answer is a few reads that never wait.  aiohttp's way to an answer (two turn
 task, a request, a response) costs several times what the answer itself does.  So a connection
 that waits for a request shows it here first.
 
-Constraint: the same answers.  Here are only successes (200, 206 never, 304) of what needs no
+Constraint: the same answers.  Here are only successes (200, 304) of what needs no
 waiting; whatever else there is to say (an error, a redirect to an upstream, a range, a use to be
 noted, a limit) is left to the end points by returning None, and nothing has been done then.
 Access, metrics and access log are the same objects that the long way asks and tells.
