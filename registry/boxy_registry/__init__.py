@@ -11,6 +11,8 @@ A program of its own beside the daemon: it faces the network, needs no root, and
     parts.py         `Parts`: what a server is put together from, and the places to extend it
     store/           blobs as plain files, SQLite for what is listed and counted
     http/            the protocol: one short handler per end point over the store
+    arriving.py      a blob that is read while it comes
+    lean.py          aiohttp's server without its client, for the memory
     server.py        one serving process        workers.py   several of them on one socket
     commands/        what is done from a shell
 

@@ -4,6 +4,7 @@
     ROOT/blobs/          blobs.py
     ROOT/uploads/        uploads.py
     ROOT/locks           one small file for all locks by name
+    ROOT/rates           http/clients.py, if there is a limit of requests
 
 Several processes may use one store at the same time; nothing is cached that another could
 change.  A killed process leaves uploads that can be resumed and files that nothing refers to,
