@@ -63,13 +63,14 @@ class Client:
         self._reading = True
         self._ended = False  # it sends no more; it may still read, until it hangs up
         self._closing = False
+        self._deaf = False  # it takes no more; what it sent before is still to be read
         hub.poller.add(sock.fileno(), IN, self._ready)
 
     # -------------------------------------------------------------- to the client
 
     def push(self, frame: bytes) -> None:
         """Send a frame of output, now or when there is room; or count it as missed."""
-        if self.opening:
+        if self.opening or self._deaf:
             return
         if self.missed:
             self.missed += len(frame) - frames.HEADER.size
@@ -80,6 +81,8 @@ class Client:
 
     def send(self, data: bytes) -> None:
         """Send what must not get lost: a preamble, an answer, the end."""
+        if self._deaf:
+            return
         rest: bytes | memoryview = data
         if not self._queue:
             try:
@@ -87,7 +90,7 @@ class Client:
             except BlockingIOError:
                 sent = 0
             except OSError:
-                self.drop()
+                self._stop_sending()
                 return
             if sent == len(data):
                 return
@@ -119,8 +122,7 @@ class Client:
         except BlockingIOError:
             pass
         except OSError:
-            self.drop()
-            return
+            self._stop_sending()
         if not queue and self.missed:
             self._catch_up()
         if self.owner and self.queued < OWNER_LOW:
@@ -129,6 +131,12 @@ class Client:
             self.drop()
         elif self.sock.fileno() >= 0:
             self._watch()
+
+    def _stop_sending(self) -> None:
+        """It hung up; what it typed before that is its last will, and the poller tells the rest."""
+        self._deaf = True
+        self._queue.clear()
+        self.queued = self.missed = 0
 
     def _sent(self, count: int) -> None:
         queue = self._queue

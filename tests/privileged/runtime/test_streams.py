@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 import struct
 from pathlib import Path
 
@@ -109,6 +110,16 @@ async def test_input_to_a_command_that_does_not_read_waits_in_bounds(rig: Rig) -
     assert int(resident) < 40_000
 
 
+async def test_what_was_typed_before_hanging_up_reaches_the_command(rig: Rig) -> None:
+    link, owner = await rig.launch(rig.plan("sh", "-c", "read x; echo got $x", tty=True, stdin=True))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(protocol.frame(protocol.STDIN, b"this\n"))
+        ours.close()  # the first thing that the shim would send it fails
+        await link.attach(theirs.fileno(), stdin=True, replay=True)
+    await owner.until(b"got this")
+
+
 async def test_an_owner_that_goes_ends_the_input(rig: Rig) -> None:
     link, client = await rig.launch(rig.plan("sh", "-c", "cat > /dev/null; exit 9", stdin=True))
     client.close()
@@ -116,8 +127,6 @@ async def test_an_owner_that_goes_ends_the_input(rig: Rig) -> None:
 
 
 async def test_half_a_close_ends_the_input_only(rig: Rig) -> None:
-    import socket
-
     _, client = await rig.launch(rig.plan("sh", "-c", "cat; echo after", stdin=True))
     await client.type(b"data\n")
     client.sock.shutdown(socket.SHUT_WR)
