@@ -1,4 +1,4 @@
-"""The console on a pseudo-terminal of its own, seen through our emulator."""
+"""Programs on a pseudo-terminal of their own, seen through our emulator: the console, and tmux."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -21,15 +22,13 @@ COLUMNS, LINES = 160, 48
 PATIENCE = 30.0
 
 
-class Console:
-    """A running `boxy-tui`; a context.  `screen` is what its terminal shows."""
+class OnTerminal:
+    """A running program; a context.  `screen` is what its terminal shows."""
 
-    def __init__(self, daemon: Daemon) -> None:
-        self._daemon = daemon
+    def __init__(self, command: Sequence[str], env: Mapping[str, str]) -> None:
         self._master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-        env = {**daemon.env, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        command = [*_boxy.program("boxy-tui"), "--socket", str(daemon.paths.socket)]
+        env = {**env, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self._process = subprocess.Popen(
             command, env=env, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
         )
@@ -49,12 +48,19 @@ class Console:
 
     @property
     def cpu(self) -> float:
-        """CPU seconds that the console took so far."""
+        """CPU seconds that it took so far."""
         return _boxy.cpu_seconds(self._process.pid)
 
     def type(self, data: bytes) -> None:
         """Keys."""
         os.write(self._master, data)
+
+    def drain(self, seconds: float) -> None:
+        """Take what comes for so long, unseen: the terminal costs next to nothing."""
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            if select.select([self._master], [], [], left)[0]:
+                self.read_bytes += len(os.read(self._master, 1 << 16))
 
     def look(self, seconds: float) -> bool:
         """Take what comes within that time, once; whether something came."""
@@ -98,6 +104,14 @@ class Console:
                 changes, before = changes + 1, now
         return changes
 
+
+class Console(OnTerminal):
+    """A running `boxy-tui`."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        command = [*_boxy.program("boxy-tui"), "--socket", str(daemon.paths.socket)]
+        super().__init__(command, daemon.env)
+
     def enter(self, box: str) -> None:
         """Go to the pane of the only box."""
         self.shows(box)
@@ -105,3 +119,26 @@ class Console:
         self.type(b"a")
         self.shows("ctrl+]")
         self.settle()
+
+
+class Tmux(OnTerminal):
+    """A tmux server of its own with a shell, and a client that shows it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._call = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
+        env = {**os.environ, "LANG": "C.UTF-8"}
+        super().__init__([*self._call, "new-session", "bash", "--norc"], env)
+        self.shows("#")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        subprocess.run([*self._call, "kill-server"], check=False, capture_output=True)
+        super().__exit__(kind, error, _)
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds that server and client took so far."""
+        ask = [*self._call, "display-message", "-p", "#{pid}"]
+        server = subprocess.run(ask, check=True, capture_output=True, text=True).stdout
+        return super().cpu + _boxy.cpu_seconds(int(server))

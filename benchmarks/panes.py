@@ -1,11 +1,11 @@
-"""Terminals from the box to the screen: latency, floods, many panes, throughput beside the peers.
+"""Terminals from the box to the screen: latency, many panes, throughput beside the peers.
 
-    python -m benchmarks.panes [latency] [flood] [many] [throughput] [--docker]
+    python -m benchmarks.panes [latency] [many] [throughput] [--docker]
 
-`latency`, `flood` and `many` drive the real console on a terminal, with a real box behind it: a key
-goes through console, socket, shim and terminal, and its echo back through emulator and Textual.
-`throughput` measures `boxy run -t` beside `docker run -t` and `podman run -t`, taking turns, and
-what one client that never reads costs the others. Other load on the machine shows in all of it.
+`latency` and `many` drive the real console on a terminal, with a real box behind it: a key goes
+through console, socket, shim and terminal, and its echo back through emulator and Textual.
+`throughput` measures `boxy run -t` beside `docker run -t` and `podman run -t`, taking turns. Other
+load on the machine shows in all of it. Floods are in `benchmarks.floods`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,11 @@ from pathlib import Path
 from benchmarks import _boxy, _peers
 from benchmarks._console import Console
 from benchmarks._timing import Failed, table, take_turns
-from boxy_core import protocol
-from boxy_core.client.blocking import Upgraded, box_path
 from tests.support.daemon import Daemon
 
 PAYLOAD = 50_000_000
 LINE = "0123456789" * 7 + "abcdefgh"
 FLOOD = f"yes {LINE} | head -c {PAYLOAD}"
-SPURT = 10_000_000
-DRAWN = 3.0
-"""seconds that are watched"""
 
 
 def say(name: str, value: str, goal: str = "") -> None:
@@ -73,64 +68,6 @@ def _typed(console: Console, number: int) -> float:
 
 def _count(console: Console, char: str) -> int:
     return sum(row.count(char) for row in console.screen.display[:-1])
-
-
-def flood(daemon: Daemon) -> None:
-    """A pane under a flood: what is seen, what a key waits, what it costs, whether ctrl-c works."""
-    daemon.run("run", "-d", "-it", "--name", "shell", "alpine", "sh")
-    alone = _flood_seconds(daemon)
-    with Console(daemon) as console:
-        console.enter("shell")
-        watched = _flood_seconds(daemon, console)
-        say("a box's speed beside a console that shows it", f"{alone / watched:.0%} of alone")
-        for command in ("yes", "seq 1 1000000000"):
-            console.type(command.encode() + b"\r")
-            console.watch(1.0, lambda: 0)
-            cpu = console.cpu
-            frames = console.watch(DRAWN, lambda: console.read_bytes) / DRAWN
-            say(f"{command}: frames", f"{frames:.0f} a second", "≥ 30" if "seq" in command else "")
-            say(f"{command}: console", f"{(console.cpu - cpu) / DRAWN:.0%} of a core", "≤ 100 %")
-            keys = [_menu(console) for _ in range(20)]
-            say(f"{command}: console's key, median", f"{statistics.median(keys) * 1000:.0f} ms")
-            say(f"{command}: console's key, p95", f"{_percentile(keys, 0.95) * 1000:.0f} ms",
-                "≤ 50 ms")  # fmt: skip
-            console.type(b"\x03")
-            stopped = console.until(lambda: _prompted(console))
-            say(f"{command}: ctrl-c to the prompt", f"{stopped * 1000:.0f} ms")
-            console.settle()
-    daemon.run("rm", "-f", "shell")
-
-
-def _prompted(console: Console) -> bool:
-    rows = [row.rstrip() for row in console.screen.display[:-1]]
-    last = next((row for row in reversed(rows) if row), "")
-    return last.endswith("#")
-
-
-def _menu(console: Console) -> float:
-    """ctrl+] until its menu is there; and away again."""
-    console.type(b"\x1d")
-    taken = console.until(lambda: "zoom" in console.screen.display[-1])
-    console.type(b"\x1b")
-    console.until(lambda: "zoom" not in console.screen.display[-1])
-    return taken
-
-
-def _flood_seconds(daemon: Daemon, console: Console | None = None) -> float:
-    """How long the box takes to write to its terminal."""
-    now = "cut -d' ' -f1 /proc/uptime >> /tmp/took"
-    script = f"{now}; yes {LINE} | head -c {SPURT}; {now}"
-    client = daemon.client()
-    upgraded = client.upgrade(box_path("shell", "attach"), query={"stdin": 1, "replay": 0})
-    daemon.boxy("exec", "shell", "rm", "-f", "/tmp/took")
-    upgraded.socket.sendall(protocol.frame(protocol.STDIN, script.encode() + b"\r"))
-    upgraded.socket.close()
-    while len(times := daemon.boxy("exec", "shell", "cat", "/tmp/took").stdout.split()) < 2:
-        if console is not None:
-            console.watch(0.2, lambda: 0)
-        else:
-            time.sleep(0.2)
-    return float(times[1]) - float(times[0])
 
 
 def many(daemon: Daemon) -> None:
@@ -182,19 +119,6 @@ def throughput(daemon: Daemon, with_docker: bool) -> None:
         print(table(f"{PAYLOAD / 1e6:.0f} MB through run -t", series, "boxy", {}))
     finally:
         _peers.clean(folder)
-    daemon.run("run", "-d", "-it", "--name", "shell", "alpine", "sh")
-    print("\n| | | goal |\n|---|---|---|")
-    alone = min(_flood_seconds(daemon) for _ in range(3))
-    stalled = _stalled(daemon)
-    beside = min(_flood_seconds(daemon) for _ in range(3))
-    stalled.socket.close()
-    say("a box's speed with a client that never reads", f"{alone / beside:.0%} of alone", "100 %")
-    say("a box writes to its terminal", f"{SPURT / alone / 1e6:.0f} MB/s")
-    daemon.run("rm", "-f", "shell")
-
-
-def _stalled(daemon: Daemon) -> Upgraded:
-    return daemon.client().upgrade(box_path("shell", "attach"), query={"stdin": 0, "replay": 1})
 
 
 def _timed(command: list[str], env: dict[str, str]) -> float:
@@ -212,7 +136,7 @@ def _timed(command: list[str], env: dict[str, str]) -> float:
 def main() -> None:
     """Measure what is asked for, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("what", nargs="*", default=["latency", "flood", "many", "throughput"])
+    parser.add_argument("what", nargs="*", default=["latency", "many", "throughput"])
     parser.add_argument(
         "--docker", action="store_true", help="by the daemon that DOCKER_HOST names"
     )
@@ -223,7 +147,7 @@ def main() -> None:
                 throughput(daemon, options.docker)
                 continue
             print(f"\n### {name}\n\n| | | goal |\n|---|---|---|", flush=True)
-            {"latency": latency, "flood": flood, "many": many}[name](daemon)
+            {"latency": latency, "many": many}[name](daemon)
 
 
 if __name__ == "__main__":

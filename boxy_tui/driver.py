@@ -7,12 +7,17 @@ whose name is one character: of `ESC :` it reports a bare `:`, and vim never lea
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from textual import events
 from textual._xterm_parser import XTermParser
 from textual.drivers import linux_driver
+
+SWITCH = 0.0005
+"""Seconds that the thread which reads keys waits at most for the one that draws (the interpreter's
+own 5 ms are paid several times a key)."""
 
 
 class Parser(XTermParser):
@@ -27,6 +32,7 @@ class Parser(XTermParser):
 
 
 def install() -> None:
-    """Have Textual's driver for Linux use `Parser`."""
+    """Have Textual's driver for Linux use `Parser`, and keys come through while it draws."""
+    sys.setswitchinterval(SWITCH)
     module: Any = linux_driver
     module.XTermParser = Parser

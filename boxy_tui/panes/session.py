@@ -276,8 +276,10 @@ class SessionPane(TerminalPane):
             self._tell_timer = self.set_timer(EVERY, self._tell_in_time)
 
     def _tell_in_time(self) -> None:
-        self._tell_timer = None
-        self._tell(unasked=True)
+        calm = self._teller.calm()
+        self._tell_timer = None if calm else self.set_timer(EVERY, self._tell_in_time)
+        if calm:
+            self._tell(unasked=True)
 
     def _tell(self, *, unasked: bool = False) -> None:
         """Tell the shim what the screen shows, for those who come later."""

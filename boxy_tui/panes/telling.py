@@ -16,6 +16,8 @@ EVERY = 5.0
 """Seconds between two states told unasked."""
 LIMIT = 128 << 10
 """Bytes of a state."""
+OUTRUN = 256 << 10
+"""Bytes of output that a state does not outlive: the shim's history reaches back no further."""
 HISTORY = (1000, 250, 0)
 """Rows of scrollback in a state, fewer when they are too many bytes."""
 
@@ -26,6 +28,7 @@ class Teller:
     def __init__(self) -> None:
         self._position = -1
         self._told = -1
+        self._looked = -1
 
     def begin(self, payload: bytes) -> bool:
         """The replay has ended; its frame has the position.  False: this shim does not ask."""
@@ -33,6 +36,7 @@ class Teller:
             self._position = -1
             return False
         (self._position,) = POSITION.unpack(payload)
+        self._looked = self._position
         return True
 
     def end(self) -> None:
@@ -48,6 +52,12 @@ class Teller:
     def news(self) -> bool:
         """Whether the screen may have changed since it was told."""
         return self._position > self._told
+
+    def calm(self) -> bool:
+        """Whether a state made now would be of use: not in a flood, where the shim had to forget it
+        before the next, and which a state of many rows would make stumble.  Since the last call."""
+        before, self._looked = self._looked, self._position
+        return self._position - before < OUTRUN
 
     def state(self, emulator: Emulator) -> bytes:
         """What to tell; empty when it cannot be told now."""

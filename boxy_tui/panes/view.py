@@ -31,6 +31,11 @@ class View:
         """Whether the screen itself is shown."""
         return self.top is None
 
+    @property
+    def looks(self) -> bool:
+        """Whether something may be highlighted."""
+        return bool(self.matches) or self.anchor is not None or self.caret is not None
+
     def scroll(self, rows: int) -> bool:
         """Go back (negative) or forward; reaching the screen follows it again.  True: it moved."""
         term = self.emulator

@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.color import Color
 from textual.filter import ANSIToTruecolor, DimFilter, LineFilter
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.timer import Timer
@@ -27,6 +26,7 @@ from boxy_tui.palette import colour, style
 from boxy_tui.panes.backlog import Backlog
 from boxy_tui.panes.scheduler import BUDGET
 from boxy_tui.panes.view import View
+from boxy_tui.terminal.dress import Dress, over
 from boxy_tui.terminal.emulator import Emulator
 from boxy_tui.terminal.find import Point
 from boxy_tui.terminal.keys import (
@@ -92,6 +92,8 @@ class TerminalPane(Widget, can_focus=True):
         self._title = ""
         self._buttons = 0
         self._piece = SMALLEST
+        self._drawn = Size(0, 0)
+        self._dress = Dress()
 
     def _new_emulator(self, columns: int, lines: int) -> Emulator:
         term = Emulator(
@@ -267,53 +269,71 @@ class TerminalPane(Widget, can_focus=True):
 
     def _offset(self) -> int:
         """The screen's row on the widget's first line; not 0 if the session is taller than us."""
-        surplus = self.emulator.lines - self.size.height
+        height = self._drawn.height
+        surplus = self.emulator.lines - height
         if surplus <= 0:
             return 0
-        return max(0, min(surplus, self.emulator.cursor.y - self.size.height + 1))
+        return max(0, min(surplus, self.emulator.cursor.y - height + 1))
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Rows straight from the cache where CSS has nothing to add to them, as in a pane alone:
+        Textual's way by `StylesCache` costs as much as all the rest of a frame."""
+        size = self._drawn = self.size  # which Textual finds by a walk through its tree
+        if self._dress.wear(self.rich_style):
+            self._strips = [None] * size.height
+        whole = crop.x == 0 and crop.width == size.width and size == self.outer_size
+        if not whole or self.opacity != 1.0 or self.get_line_filters():
+            return super().render_lines(crop)
+        return [self.render_line(y) for y in crop.line_range]
 
     def render_line(self, y: int) -> Strip:
         """Textual's Line API: one row, from the cache if it has not changed."""
         if y < len(self._strips) and (known := self._strips[y]) is not None:
             return known
-        strip = self._row(y).apply_style(self.rich_style)
+        strip = self._row(y)
         if y < len(self._strips):
             self._strips[y] = strip
         return strip
 
     def _row(self, y: int) -> Strip:
-        term, width = self.emulator, self.size.width
+        term, width = self.emulator, self._drawn.width
         row = y + self._offset()
         if row >= term.lines:
-            return Strip([Segment("·" * width, style("faint"))], width)
+            return Strip([Segment("·" * width, self._dress.base + style("faint"))], width)
         line = self.view.first_shown() + row
         segments = term.segments(row) if self.view.live else term.line_segments(line)
-        strip = Strip(segments).adjust_cell_length(term.columns)
-        for start, end, present in self.view.matches_on(line):
-            strip = _over(strip, start, end, style("match-on" if present else "match"))
-        if (chosen := self.view.selection_on(line)) is not None:
-            strip = _over(strip, *chosen, SELECTED)
-        caret = self.view.caret
-        if caret is not None and caret.line == line:
-            strip = _over(strip, caret.column, caret.column + 1, style("match-on"))
+        strip = self._dress.strip(segments, min(width, term.columns))
+        if self.view.looks:
+            strip = self._marked(strip, line)
         if self.view.live and self._cursor is not None and self._cursor[1] == row:
             strip = self._with_cursor(strip, self._cursor[0])
         if term.columns < width:
-            blank = Segment("·" * (width - term.columns), style("faint"))
+            blank = Segment("·" * (width - term.columns), self._dress.base + style("faint"))
             return Strip([*strip, blank], width)
-        return strip.crop(0, width)
+        return strip
+
+    def _marked(self, strip: Strip, line: int) -> Strip:
+        """With what was searched for and selected."""
+        for start, end, present in self.view.matches_on(line):
+            strip = over(strip, start, end, style("match-on" if present else "match"))
+        if (chosen := self.view.selection_on(line)) is not None:
+            strip = over(strip, *chosen, SELECTED)
+        caret = self.view.caret
+        if caret is not None and caret.line == line:
+            strip = over(strip, caret.column, caret.column + 1, style("match-on"))
+        return strip
 
     def _with_cursor(self, strip: Strip, x: int) -> Strip:
         if not self.has_focus:
-            return _over(strip, x, x + 1, AWAY)
+            return over(strip, x, x + 1, AWAY)
         shape = self.emulator.cursor_shape
-        return _over(strip, x, x + 1, AWAY if shape == "underline" else REVERSE)
+        return over(strip, x, x + 1, AWAY if shape == "underline" else REVERSE)
 
     # ---------------------------------------------------------------- size and focus
 
     def on_resize(self) -> None:
         """The program follows the pane's size."""
-        width, height = self.size
+        width, height = self._drawn = self.size
         if width and height:
             self.resize_emulator(width, height)
             self.repaint_all()
@@ -427,16 +447,3 @@ class TerminalPane(Widget, can_focus=True):
         event.stop()
         if not self.view.live or not self._mouse("press", WHEEL_DOWN, event):
             self.scroll_view(WHEEL)
-
-
-def _over(strip: Strip, start: int, end: int, over: Style) -> Strip:
-    """The strip with a style laid over the cells start..end-1; a wide character counts whole."""
-    length = strip.cell_length
-    start, end = max(0, min(start, length)), max(0, min(end, length))
-    if start >= end:
-        return strip
-    last = strip.crop(end - 1, end + 1).text
-    if last and cell_len(last[0]) == 2:
-        end = min(length, end + 1)
-    middle = [Segment(t, (own or Style.null()) + over) for t, own, _ in strip.crop(start, end)]
-    return Strip([*strip.crop(0, start), *middle, *strip.crop(end, length)], length)

@@ -111,7 +111,8 @@ async def test_input_to_a_command_that_does_not_read_waits_in_bounds(rig: Rig) -
 
 
 async def test_what_was_typed_before_hanging_up_reaches_the_command(rig: Rig) -> None:
-    link, owner = await rig.launch(rig.plan("sh", "-c", "read x; echo got $x", tty=True, stdin=True))
+    plan = rig.plan("sh", "-c", "read x; echo got $x", tty=True, stdin=True)
+    link, owner = await rig.launch(plan)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.sendall(protocol.frame(protocol.STDIN, b"this\n"))
