@@ -16,6 +16,7 @@ SECTIONS = {
     "Reference": "reference",
     "Explanation": "explanation",
     "Decisions": "decisions",
+    "For pyte": "upstream",
 }
 MARK = "<!-- every error -->"
 FIRST = (
