@@ -326,11 +326,12 @@ class Grid(pyte.Screen):
         self.fussy = special or self.active_set is not None
 
     def repeat(self, count: int | None = None, *_: int) -> None:
-        """REP: the last drawn character again, at most a screenful."""
+        """REP: the last drawn character again, to the end of the row at most (as in tmux)."""
         char = self.last_drawn.rstrip(TAIL)[-1:]
-        if char and char < CLUSTER:
+        count = min(count or 1, self.columns - self.cursor.x)
+        if count > 0 and char and char < CLUSTER:
             wide = TAIL if WIDTH[char] == 2 else ""
-            self.put((char + wide) * min(count or 1, self.columns * self.lines))
+            self.put((char + wide) * count)
 
     # -- scrolling ---------------------------------------------------------------------------------
 

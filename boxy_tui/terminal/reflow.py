@@ -16,11 +16,16 @@ Position = tuple[int, int]
 
 
 def reflow(
-    rows: list[Row], columns: int, cursor: Position, is_background: Callable[[str], bool]
-) -> tuple[list[Row], Position]:
-    """The rows at a new width, and where the cursor went.
+    rows: list[Row],
+    columns: int,
+    cursor: Position,
+    scrolled: int,
+    is_background: Callable[[str], bool],
+) -> tuple[list[Row], Position, int]:
+    """The rows at a new width, where the cursor went, and how many rows have scrolled out.
 
-    `is_background(unit)`: a blank in this style may be an erased cell.
+    `is_background(unit)`: a blank in this style may be an erased cell.  `scrolled` rows may come
+    back to the screen when it grows; what wraps anew among them belongs to them, nothing else does.
     """
     out: list[Row] = []
     cursor_x, cursor_row = cursor
@@ -29,11 +34,17 @@ def reflow(
     while first < len(rows):
         last = first
         while rows[last].wrapped and last + 1 < len(rows):
+            if not (rows[last + 1].text or rows[last + 1].wrapped):
+                rows[last].wrapped = False  # it went on in a row that is not there any more
+                break
             last += 1
         start = len(out)
         line = rows[first : last + 1]
         if columns < len(line[-1].text):
-            _cut_erased(line[-1], columns if first == last else 0, is_background)
+            keep = columns if first == last else 0
+            if cursor_row == last:  # blanks left of the cursor were typed
+                keep = max(keep, min(cursor_x, len(line[-1].text)))
+            _cut_erased(line[-1], keep, is_background)
         if len(line) == 1 and len(line[0].text) <= columns:
             line[0].runs = None
             out.append(line[0])
@@ -41,8 +52,18 @@ def reflow(
             out.extend(_split(line, columns))
         if first <= cursor_row <= last:
             new_cursor = _place(line, (cursor_x, cursor_row - first), out, start)
+        scrolled = _scrolled(scrolled, first, start, len(out) - start - len(line))
         first = last + 1
-    return out, new_cursor
+    return out, new_cursor, scrolled
+
+
+def _scrolled(scrolled: int, first: int, start: int, more: int) -> int:
+    """After the line of the rows from `first` has come to lie from `start`, `more` rows longer."""
+    if more > 0:
+        return scrolled + more if first <= scrolled else scrolled
+    if more < 0:
+        return scrolled + more if scrolled > start - more else min(scrolled, start)
+    return scrolled
 
 
 def _cut_erased(row: Row, keep: int, is_background: Callable[[str], bool]) -> None:

@@ -72,10 +72,12 @@ class Screen(Reports):
         cursor = self.cursor
         before = list(self.history)
         place = (cursor.x, len(before) + cursor.y)
-        rows, (x, row) = reflow([*before, *self.grid], columns, place, self._is_background)
+        known = [*before, *self.grid]
+        scrolled = self.history.returning
+        rows, (x, row), scrolled = reflow(known, columns, place, scrolled, self._is_background)
         rows.extend(Row() for _ in range(lines - len(rows)))
         above = len(rows) - lines
-        self.history.replace(rows[:above])
+        self.history.replace(rows[:above], scrolled)
         self.grid[:] = rows[above:]
         cursor.x, cursor.y = (x, row - above) if row >= above else (0, 0)
 

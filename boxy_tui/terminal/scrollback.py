@@ -106,12 +106,15 @@ class Scrollback:
         self.total -= count
         return taken[::-1]
 
-    def replace(self, rows: list[Row]) -> None:
-        """Other rows instead, as after a reflow; what came in by it may go back to the screen."""
+    @property
+    def returning(self) -> int:
+        """How many rows may go back to the screen."""
+        return min(len(self._settle()), self.total - self.floor)
+
+    def replace(self, rows: list[Row], returning: int) -> None:
+        """Other rows instead, as after a reflow, of which so many may go back to the screen."""
         self._settle()
-        more = len(rows) - len(self.recent)
-        returning = self.total - self.floor + max(0, more)
-        self.total += more
+        self.total += len(rows) - len(self.recent)
         self.floor = self.total - min(returning, len(rows))
         self.recent.clear()
         self.recent.extend(rows)

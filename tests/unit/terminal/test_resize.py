@@ -58,6 +58,24 @@ def test_blank_rows_under_the_cursor_go_first() -> None:
     assert term.history_lines() == []
 
 
+def test_what_only_wrapping_pushed_out_stays_out_when_the_screen_grows() -> None:
+    term = Emulator(40, 10)
+    term.feed(b"\r\n" + b"x" * 21)
+    term.resize(20, 3)
+    term.resize(20, 9)
+    assert term.history_lines() == [""]
+    assert rows(term)[:3] == ["x" * 20, "x", ""]
+    assert (term.cursor.x, term.cursor.y) == (1, 1)
+
+
+def test_blanks_that_were_typed_are_wrapped_like_any_text() -> None:
+    term = Emulator(40, 4)
+    term.feed(b"abcdefghi  ")
+    term.resize(10, 4)
+    assert term.history_lines() == ["abcdefghi "]
+    assert (term.cursor.x, term.cursor.y) == (1, 0)
+
+
 def test_the_alternate_screen_is_clipped_and_the_primary_reflowed_on_return() -> None:
     term = Emulator(10, 4)
     term.feed(b"abcdefghijklmno\r\n$ \x1b[?1049h\x1b[Hfull screen")

@@ -36,6 +36,7 @@ CASES: list[Case] = [
     ("nothing to erase in a pending wrap", b"abcdefghij\x1b[K", ["abcdefghij"], (10, 0)),
     ("repeat", b"ab\x1b[3b", ["abbbb"], (5, 0)),
     ("repeat a wide one", "日\x1b[2b".encode(), ["日日日"], (6, 0)),
+    ("repeat to the margin", b"ab\x1b[99bc\x1b[2b", ["ab" + "b" * 8, "ccc"], (3, 1)),
     ("tabs", b"\ta\x1b[3g\r\x1b[5G\x1bH\r\tb", ["    b   a"], (5, 0)),
     ("back tab", b"\x1b[10G\x1b[Zx", ["        x"], (9, 0)),
     ("line drawing", b"\x1b(0lqk\x1b(Bq", ["┌─┐q"], (4, 0)),
