@@ -179,8 +179,10 @@ class PanesScreen(Screen[None], inherit_bindings=False):
             left, right = self._scroll_menu(pane), []
         used = sum(len(text) for text, _ in [*left, *right])
         gap = max(0, self.size.width - used)
-        line.cells = [*left, (" " * gap, ""), *right]
-        line.repaint()
+        cells = [*left, (" " * gap, ""), *right]
+        if cells != line.cells:
+            line.cells = cells
+            line.repaint()
 
     def _tabs(self) -> list[Cell]:
         box = self.boxy.state.boxes.get(self.box_id)

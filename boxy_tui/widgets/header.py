@@ -65,7 +65,9 @@ class Header(Lines):
         if self._read is not None:
             self._host = self._read()
             self._trend.append(self._host.cpu)
-        self.repaint()
+        shown = self.app.screen
+        if shown is self.screen or shown.is_modal:  # for one below, Textual draws all on top anew
+            self.repaint()
 
     def line_cells(self, y: int) -> Sequence[Cell]:
         """The line: left what is ours, right the host."""
