@@ -25,7 +25,7 @@ from benchmarks._console import Console
 from benchmarks._timing import Failed, table, take_turns
 from tests.support.daemon import Daemon
 
-PAYLOAD = 50_000_000
+PAYLOAD = 20_000_000
 LINE = "0123456789" * 7 + "abcdefgh"
 FLOOD = f"yes {LINE} | head -c {PAYLOAD}"
 
