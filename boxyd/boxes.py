@@ -32,6 +32,10 @@ from boxyd.names import check_name
 from boxyd.ports import Launches, Networks
 from boxyd.state import State
 
+DISK_AFTER = 0.006
+"""seconds until a new box that is started at once is brought to the disk: by then the launch has
+been sent, and the loop, which the thread would hold up, waits for the shim"""
+
 log = logging.getLogger("boxyd.boxes")
 
 
@@ -83,9 +87,8 @@ class Boxes:
             self._shelf.add(record)  # from here on its id range is taken
             try:
                 self._state.make(box, image, profile)
-                saved = self._state.bring_to_disk(box)
                 if then is None:
-                    await saved
+                    await self._state.bring_to_disk(box)
             except BaseException:
                 self._shelf.drop(record)
                 self._launches.free_id_base(box.id_base, box.id)
@@ -94,6 +97,7 @@ class Boxes:
             self._shelf.tell(record, "box.created", image=box.image)
         if then is None:
             return box
+        saved = asyncio.create_task(self._state.bring_to_disk(box, DISK_AFTER))
         try:
             return await then(record)
         finally:

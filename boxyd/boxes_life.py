@@ -45,7 +45,7 @@ from boxyd.isolation import joined as joined_to
 from boxyd.journal import about
 from boxyd.plan_devices import rules as device_rules
 from boxyd.ports import Joined, Launches, Link, Networks, Plan, Stats, Stream
-from boxyd.state import State
+from boxyd.state import AFTER_ANSWER, State
 from boxyd.trees import remove_tree
 
 KILLED_WITHIN = 15.0
@@ -113,8 +113,8 @@ class Lives:
         box = self._running(record, link)
         trace.mark("noted")
         log.debug("started in %s", trace)
-        # after the answer: nobody waits for it
-        asyncio.get_running_loop().call_soon(self._state.write_trace, box.id, trace.to_json())
+        loop = asyncio.get_running_loop()
+        loop.call_later(AFTER_ANSWER, self._state.write_trace, box.id, trace.to_json())
         return box
 
     async def _launch(self, record: Record, stream: Stream | None, trace: Trace) -> Link:
@@ -179,14 +179,14 @@ class Lives:
         )  # fmt: skip
         if network is not None:
             self._networks.started(box, network, link)
-        self._follow(record, link)
+        self._follow(record, link, new=True)
         return box
 
-    def _follow(self, record: Record, link: Link) -> None:
+    def _follow(self, record: Record, link: Link, *, new: bool = False) -> None:
         box = record.box
         net_pid = link.pid if box.spec.network != "host" else 0
         if record.group is not None:
-            self._stats.add(box.id, record.group, net_pid)
+            self._stats.add(box.id, record.group, net_pid, new=new)
         link.subscribe(lambda event: self._heard(record, event))
         with about(box.id):
             record.task = asyncio.create_task(self._await_end(record, link))

@@ -54,8 +54,9 @@ class Claims:
         """
         if self.notices:
             return allocate(taken)
+        own = set(taken)
         with self._locked():
-            base = allocate([*taken, *self._others()])
+            base = allocate([*own, *self._others(own)])
             if box_id:
                 self._write(base, box_id)
         return base
@@ -90,11 +91,12 @@ class Claims:
         finally:
             os.close(fd)
 
-    def _others(self) -> list[int]:
-        """Ranges that boxes of other daemons have; claims that count no more are removed."""
-        bases = [int(name) for name in os.listdir(self._folder) if name.isdecimal()]
+    def _others(self, own: set[int]) -> list[int]:
+        """Ranges besides our `own` that boxes of other daemons have; claims that count no more
+        are removed."""
+        bases = {int(name) for name in os.listdir(self._folder) if name.isdecimal()}
         found = []
-        for base in bases:
+        for base in bases - own:
             holder = self._holder(base)
             if holder is None or self._counts(base, holder):
                 found.append(base)

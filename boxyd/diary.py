@@ -17,6 +17,7 @@ import msgspec
 
 from boxy_core.errors import BoxyError
 from boxy_core.paths import Paths
+from boxyd.state import AFTER_ANSWER
 
 FILE = "trace.jsonl"
 LIMIT = 64 << 10
@@ -91,10 +92,10 @@ class Timed:
         self._what, self._at, self._began = what, time.time(), time.perf_counter()
 
     def note(self, diary: Diary, box_id: str, asked: tuple[int, int], error: str = "") -> None:
-        """It is done, for `asked` (pid, uid); the line is written when the answer is on its way."""
+        """It is done, for `asked` (pid, uid); the line is written when the answer is out."""
         ms = round((time.perf_counter() - self._began) * 1000, 3)
         line = Line(self._at, self._what, ms, *asked, error)
-        asyncio.get_running_loop().call_soon(diary.note, box_id, line)
+        asyncio.get_running_loop().call_later(AFTER_ANSWER, diary.note, box_id, line)
 
     @contextlib.contextmanager
     def noted(self, diary: Diary, box_id: str, asked: tuple[int, int]) -> Iterator[None]:

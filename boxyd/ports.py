@@ -197,8 +197,8 @@ class Launches(Protocol):
 class Stats(Protocol):
     """What the life of boxes feeds of boxyd.stats.Sampler."""
 
-    def add(self, box_id: str, group: Cgroup, net_pid: int = 0) -> None:
-        """Sample this box from now on."""
+    def add(self, box_id: str, group: Cgroup, net_pid: int = 0, *, new: bool = False) -> None:
+        """Sample this box from now on; `new`: its cgroup was made for this run."""
 
     def remove(self, box_id: str) -> None:
         """The box ended; its history stays."""

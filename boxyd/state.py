@@ -34,6 +34,12 @@ PROFILE_FILE = "seccomp.json"
 REMOVING = ".removing-"
 """What begins so is on its way out: a box's folder is renamed first, then emptied."""
 
+MOMENT = 0.1
+"""seconds until what may wait is brought to the disk: a thread that does so takes turns with the
+loop (the interpreter's lock), and right after a change somebody waits for that"""
+AFTER_ANSWER = 0.004
+"""seconds after which the answer to a request is on its way, and what nobody waits for is done"""
+
 log = logging.getLogger("boxyd.state")
 
 
@@ -97,6 +103,7 @@ class State:
         self._stale: set[str] = set()
         self._pool = ThreadPoolExecutor(1, "boxyd-sync")
         self._syncing: asyncio.Future[None] | None = None
+        self._due: asyncio.TimerHandle | None = None
 
     def make(self, box: Box, image: Image, profile: bytes = b"") -> None:
         """Create the folder of a new box; without box.json, the last file, it is none yet.
@@ -127,18 +134,16 @@ class State:
         """The folder `layer`, on the same file system, becomes the box's own writable layer."""
         os.rename(layer, f"{self._paths.box(box.id)}/upper")
 
-    def bring_to_disk(self, box: Box) -> asyncio.Future[None]:
-        """Done when the disk has what was written of a box.
+    async def bring_to_disk(self, box: Box, delay: float = 0.0) -> None:
+        """Return when the disk has what was written of a box, which begins after `delay` seconds.
 
         A box that is removed at its end is not worth waiting for: after a power cut it is to
         be removed anyway.
         """
-        loop = asyncio.get_running_loop()
         if not box.spec.auto_remove:
-            return loop.run_in_executor(self._pool, self._sync_box, box.id)
-        nothing: asyncio.Future[None] = loop.create_future()
-        nothing.set_result(None)
-        return nothing
+            await asyncio.sleep(delay)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._pool, self._sync_box, box.id)
 
     def save(self, box: Box) -> None:
         """Replace box.json at once; the disk follows a moment later."""
@@ -209,20 +214,28 @@ class State:
 
     async def close(self) -> None:
         """Bring to the disk what is not there yet."""
-        while self._syncing is not None:
+        while self._due is not None or self._syncing is not None:
+            if self._due is not None:
+                self._due.cancel()
+                self._sync()
+            assert self._syncing is not None
             await asyncio.wait([self._syncing])
-            await asyncio.sleep(0)  # for `_synced`, which may begin another
+            await asyncio.sleep(0)  # for `_synced`, which may want another round
         self._pool.shutdown()
 
     def _write(self, box: Box) -> None:
         write_atomic(f"{self._paths.box(box.id)}/{BOX_FILE}", _readable(box))
 
     def _sync_soon(self) -> None:
-        if self._syncing is None:
-            loop = asyncio.get_running_loop()
-            batch, self._stale = self._stale, set()
-            self._syncing = loop.run_in_executor(self._pool, self._sync_all, batch)
-            self._syncing.add_done_callback(self._synced)
+        if self._syncing is None and self._due is None:
+            self._due = asyncio.get_running_loop().call_later(MOMENT, self._sync)
+
+    def _sync(self) -> None:
+        self._due = None
+        loop = asyncio.get_running_loop()
+        batch, self._stale = self._stale, set()
+        self._syncing = loop.run_in_executor(self._pool, self._sync_all, batch)
+        self._syncing.add_done_callback(self._synced)
 
     def _synced(self, done: asyncio.Future[None]) -> None:
         self._syncing = None

@@ -122,17 +122,24 @@ class Sampler:
         self._subjects: dict[str, _Subject] = {}
         self._next: asyncio.Future[Tick] | None = None
 
-    def add(self, box_id: str, group: Cgroup, net_pid: int = 0) -> None:
+    def add(self, box_id: str, group: Cgroup, net_pid: int = 0, *, new: bool = False) -> None:
         """Sample a box from now on; again after a restart, when its history goes on.
 
-        `net_pid` is a process in the box's own network, 0 if it has none.
+        `net_pid` is a process in the box's own network, 0 if it has none; `new` says that the
+        cgroup was made for this run, so that nothing has been counted in it before.  Its many
+        files are opened at the first look, since whoever started the box waits for this.
         """
         self.remove(box_id)
         subject = self._subjects.setdefault(box_id, _Subject(self._length))
-        reader = group.reader(net_pid)
-        subject.read, subject.close = reader.read, reader.close
+
+        def first() -> Row:
+            reader = group.reader(net_pid)
+            subject.read, subject.close = reader.read, reader.close
+            return reader.read()
+
+        subject.read = first
         subject.cpu_usec = -1
-        subject.kills_told = group.oom_kills()
+        subject.kills_told = 0 if new else group.oom_kills()
 
     def remove(self, box_id: str) -> None:
         """Stop sampling a box, as soon as it ended; its history stays.

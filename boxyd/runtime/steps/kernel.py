@@ -176,7 +176,10 @@ class Cgroupfs(Step):
         inside.attach(tmpfs, "/sys/fs/cgroup", resolve=PLAIN)
         folder = inside.open("/sys/fs/cgroup", PLAIN)
         for place, mount in self._mounts.items():
-            inside.attach(os.dup(mount), f"/sys/fs/cgroup/{place}", resolve=PLAIN)
+            os.mkdir(place, 0o755, dir_fd=folder)  # the folder is new: nothing can be there
+            target = sys_.openat2(folder, place, os.O_PATH, PLAIN)
+            sys_.move_mount(mount, "", directory=target)
+            os.close(target)
             for name in place.split(",") if "," in place else ():
                 os.symlink(place, name, dir_fd=folder)
         sys_.mount_setattr(folder, add=sys_.MOUNT_ATTR_RDONLY)
@@ -205,17 +208,25 @@ class Mask(Step):
         status = os.fstat(null)
         if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(1, 3):
             raise OSError(5, "it is not the null device", "/dev/null")
+        empty = -1
         for path in self.paths:
-            for target in _of_kernel(inside, path):
-                if is_folder(target):
-                    flags = QUIET | sys_.MOUNT_ATTR_RDONLY
-                    cover = new_filesystem("tmpfs", flags, size="0", nr_inodes="1")
-                else:
-                    cover = sys_.open_tree("", directory=null)
-                sys_.move_mount(cover, "", directory=target)
+            target = _of_kernel(inside, path)
+            if target < 0:
+                continue
+            if not is_folder(target):
+                cover = sys_.open_tree("", directory=null)
+            elif empty < 0:
+                flags = QUIET | sys_.MOUNT_ATTR_RDONLY
+                cover = empty = new_filesystem("tmpfs", flags, size="0", nr_inodes="1")
+            else:  # a further mount of the one that stands, which costs a third of a new one
+                cover = sys_.open_tree("", directory=empty)
+            sys_.move_mount(cover, "", directory=target)
+            os.close(target)
+            if cover != empty:
                 os.close(cover)
-                os.close(target)
-        os.close(null)
+        for fd in (null, empty):
+            if fd >= 0:
+                os.close(fd)
 
 
 class Readonly(Step):
@@ -231,26 +242,28 @@ class Readonly(Step):
     def apply(self, inside: Inside) -> None:
         """Cover each with a read-only copy of itself."""
         for path in self.paths:
-            for target in _of_kernel(inside, path):
-                copy = sys_.open_tree("", directory=target, recursive=True)
-                flags = QUIET | sys_.MOUNT_ATTR_RDONLY
-                sys_.mount_setattr(copy, add=flags, recursive=True)
-                sys_.move_mount(copy, "", directory=target)
-                os.close(copy)
-                os.close(target)
+            target = _of_kernel(inside, path)
+            if target < 0:
+                continue
+            copy = sys_.open_tree("", directory=target, recursive=True)
+            flags = QUIET | sys_.MOUNT_ATTR_RDONLY
+            sys_.mount_setattr(copy, add=flags, recursive=True)
+            sys_.move_mount(copy, "", directory=target)
+            os.close(copy)
+            os.close(target)
 
 
-def _of_kernel(inside: Inside, path: str) -> list[int]:
-    """An O_PATH fd of `path` if it exists, proven to lie in the box's own /proc or /sys."""
-    top = "/" + path.split("/")[1]
+def _of_kernel(inside: Inside, path: str) -> int:
+    """An O_PATH fd of `path`, proven to lie in the box's own /proc or /sys; -1: it is not there."""
+    top = path[: path.index("/", 1)]
     try:
         fd = inside.open(path, PLAIN)
     except FileNotFoundError:
-        return []
+        return -1
     if top == "/proc" and os.fstat(fd).st_dev != inside.devices.get(top):
         os.close(fd)
         raise OSError(5, "it is not the kernel's", path)
-    return [fd]
+    return fd
 
 
 class Hostname(Step):
