@@ -6,7 +6,7 @@ facts) and turns a client's `Stream` into the arguments of launcher and link.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from boxy_core.models import Box, Image
@@ -61,13 +61,19 @@ class Launching:
         """The box is removed, and its range is anyone's."""
         self._claims.free(base, box_id)
 
-    async def launch(self, steps: Plan, stream: Stream | None, wires: Wires = NO_WIRES) -> Link:
+    async def launch(
+        self,
+        steps: Plan,
+        stream: Stream | None,
+        wires: Wires = NO_WIRES,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Link:
         """Make the box run; raises StartFailed and its kind, with nothing left behind."""
         if stream is None:
-            return await self._launcher.launch(steps, wires=wires)
+            return await self._launcher.launch(steps, wires=wires, meanwhile=meanwhile)
         return await self._launcher.launch(
             steps, client_fd=stream.fd, preamble=stream.preamble, owner=True, stdin=stream.stdin,
-            wires=wires,
+            wires=wires, meanwhile=meanwhile,
         )  # fmt: skip
 
     async def reconnect(self, box_id: str) -> Link:

@@ -122,23 +122,29 @@ class Lives:
         other = self._settle_ids(record)
         box = self._mounts.ready(record.box)
         folder = self._paths.box_run(box.id)
+        where = self._paths.box_cgroup(box.id)
+        rules = device_rules(box.spec, mapped=box.id_base > 0)
+        took: dict[str, float] = {}
         with contextlib.ExitStack() as undo:
-            rules = device_rules(box.spec, mapped=box.id_base > 0)
-            where = self._paths.box_cgroup(box.id)
-            group = self._cgroups.create(where, box.spec.limits, rules)
-            undo.callback(group.remove)
-            undo.callback(setattr, record, "group", None)
-            record.group = group
-            trace.mark("cgroup")
+
+            def make_cgroup() -> None:
+                began = time.perf_counter()
+                group = self._cgroups.create(where, box.spec.limits, rules)
+                undo.callback(group.remove)
+                undo.callback(setattr, record, "group", None)
+                record.group = group
+                took["cgroup"] = (time.perf_counter() - began) * 1000
+
             async with self._networks.starting(record) as network:
                 trace.mark("network")
-                plan = self._launches.plan(sized(box, stream), image, group, network.setting, other)
+                place = self._cgroups.at(where)
+                plan = self._launches.plan(sized(box, stream), image, place, network.setting, other)
                 remove_tree(folder)  # of a run that ended without a daemon
                 undo.callback(remove_tree, folder)
                 self._state.forget_exit(box.id)
                 trace.mark("plan")
-                link = await self._launches.launch(plan, stream, network.wires)
-                trace.mark("launch", link.took)
+                link = await self._launches.launch(plan, stream, network.wires, make_cgroup)
+                trace.mark("launch", {**took, **link.took})
             undo.pop_all()
         record.network = network
         return link

@@ -7,16 +7,18 @@ Constraint: asyncio, in the daemon's loop.  What goes on with a shim afterwards 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from boxy_core.errors import Internal, StartFailed
+from boxy_core.errors import BoxyError, Internal, StartFailed
 from boxy_core.paths import Paths
 from boxyd.ports import NO_WIRES, Wires
 from boxyd.runtime import seccomp
@@ -67,12 +69,14 @@ class Launcher:
     async def launch(
         self, plan: dict[str, Any], client_fd: int | None = None, preamble: bytes = b"", *,
         owner: bool = True, stdin: bool = True, early: bytes = b"", wires: Wires = NO_WIRES,
+        meanwhile: Callable[[], None] | None = None,
     ) -> ShimLink:  # fmt: skip
         """Make the box that the plan describes and run its command.
 
-        Raises StartFailed, CommandNotFound, CommandNotExecutable; then nothing is left and
-        `client_fd` is untouched.  Otherwise the shim has its own copy of it and wrote
-        `preamble` there.
+        `meanwhile` makes the box's cgroup, which its first process waits for.  Raises
+        StartFailed, CommandNotFound, CommandNotExecutable, and what `meanwhile` raises; then
+        nothing is left and `client_fd` is untouched.  Otherwise the shim has its own copy of
+        it and writes `preamble` there.
         """
         await self.start()
         self._prepare(plan)
@@ -88,10 +92,13 @@ class Launcher:
         fds += [fd for fd in wires if fd >= 0]
         for name, fd in zip(("network", "netns"), wires, strict=True):
             how[name] = fd >= 0
+        how["waits"] = meanwhile is not None
         try:
             inline = msgspec.Raw(written) if len(written) <= INLINE else path
             await self._send(msgspec.json.encode({"plan": inline, **how}), fds)
             theirs.close()
+            if meanwhile is not None:
+                await self._let_go(link, meanwhile)
             if len(written) <= INLINE:  # while the shim has its own work
                 self._write_plan(path, written)
             await link.greeted()
@@ -104,6 +111,20 @@ class Launcher:
         finally:
             theirs.close()
         return link
+
+    async def _let_go(self, link: ShimLink, meanwhile: Callable[[], None]) -> None:
+        """Do what the box waits for and tell it; where that fails, wait until it has gone.
+
+        Raises what `meanwhile` raises.
+        """
+        try:
+            meanwhile()
+        except BaseException:
+            link.say(b"no")
+            with contextlib.suppress(BoxyError, TimeoutError):
+                await link.greeted()
+            raise
+        link.say(b"go")
 
     def _prepare(self, plan: dict[str, Any]) -> None:
         """Make the run folder, and the seccomp program that the plan names if nobody has before."""

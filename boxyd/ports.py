@@ -181,8 +181,15 @@ class Launches(Protocol):
     def free_id_base(self, base: int, box_id: str) -> None:
         """The box is removed, and its range is anyone's."""
 
-    async def launch(self, plan: Plan, stream: Stream | None, wires: Wires = NO_WIRES) -> Link:
-        """Make the box run; raises StartFailed and its kind."""
+    async def launch(
+        self,
+        plan: Plan,
+        stream: Stream | None,
+        wires: Wires = NO_WIRES,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Link:
+        """Make the box run; raises StartFailed and its kind, or what `meanwhile` raised, which
+        makes the box's cgroup while its file systems are made."""
 
     async def reconnect(self, box_id: str) -> Link:
         """The link to a shim that an earlier daemon started, or NotFound."""

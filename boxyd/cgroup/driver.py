@@ -147,6 +147,10 @@ class HierarchyDriver:
             reason = error.strerror or str(error)
         return [f"DEVICES ARE NOT RESTRICTED by cgroup: {reason}. {_WHAT_STILL_HOLDS}"]
 
+    def at(self, relative: str) -> Group:
+        """The cgroup of that name, which need not be there yet: to plan with."""
+        return Group(self._hierarchies, self._unified, relative)
+
     def open(self, relative: str, limits: Limits | None = None) -> Group:
         """The cgroup that is already there."""
         if not any(os.path.isdir(h.path(relative)) for h in self._hierarchies):

@@ -142,6 +142,9 @@ class Driver(Protocol):
         that name is emptied and made anew.  On failure nothing is left behind.
         """
 
+    def at(self, relative: str) -> Cgroup:
+        """The cgroup of that name, which need not be there yet: to plan with."""
+
     def open(self, relative: str, limits: Limits | None = None) -> Cgroup:
         """The cgroup that is already there, with the limits it has.  Raises NotFound."""
 

@@ -48,6 +48,10 @@ class NullDriver:
         """A cgroup that is none."""
         return NullGroup(self.check(limits))
 
+    def at(self, relative: str) -> NullGroup:
+        """A cgroup that is none."""
+        return NullGroup(list(self.notices))
+
     def open(self, relative: str, limits: Limits | None = None) -> NullGroup:
         """A cgroup that is none."""
         return NullGroup(list(self.notices))

@@ -154,24 +154,30 @@ def start(
     steps: Sequence[Step],
     meanwhile: Callable[[Running], None],
     wires: Wires,
+    ahead: dict[int, stage.Ahead],
+    waits: Callable[[], None] | None = None,
 ) -> Running:
     """Make the box and start its main process, our parent's child.  Raises StartFailed; then
     nothing is left but a dead child for our parent to wait for.
 
-    `meanwhile` is called while the new process is busy with the box.
+    `meanwhile` is called while the new process is busy with the box; of what was made `ahead`
+    that for this box's ids is used (and the rest left to our end: to let go of a mount takes
+    milliseconds).  `waits` returns when the cgroup is there.
     """
     host = Host(plan["id_map"][0][1] if plan["id_map"] else 0, -1)
     wires.lend(host)
+    host.waits = waits
     running = Running(plan["terminal"])
     running.host = host
     began = time.monotonic()
     ours, theirs = report.pair()
     lent: list[int] = []
     try:
-        _prepare(plan, steps, host)
+        _prepare(plan, steps, host, ahead)
         prepared = time.monotonic()
         if not plan["terminal"]:
             lent, (running.stdin, running.stdout, running.stderr) = pipes(plan["stdin"], host.base)
+        host.await_cgroup()
         tasks = cgroup.open_tasks()
         host.kept += tasks
         birth = init.Birth(theirs, steps, lent, tasks)
@@ -208,11 +214,16 @@ def start(
     return running
 
 
-def _prepare(plan: dict[str, Any], steps: Sequence[Step], host: Host) -> None:
+def _prepare(
+    plan: dict[str, Any], steps: Sequence[Step], host: Host, ahead: dict[int, stage.Ahead]
+) -> None:
     """Everything that is made before the clone.  Raises StartFailed."""
     name = "user namespace"
     try:
-        if plan["id_map"]:
+        made = ahead.pop(host.base, None)
+        if made is not None and made.id_map == plan["id_map"]:
+            host.userns, host.dev = host.keep(made.userns), made.dev
+        elif plan["id_map"]:
             host.userns = host.keep(stage.user_namespace(plan["id_map"]))
         for step in steps:
             name = step.do

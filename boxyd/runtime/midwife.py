@@ -6,16 +6,20 @@ all that along; the shim, which stays, has done next to nothing.  The box's firs
 made as the shim's own child (CLONE_PARENT), so that the shim waits for it, and it dies with
 the shim.
 
-Constraint: single-threaded; it dies with its shim; what it found out it tells over one socket:
-the launch message as it came, `born` with the new process's pidfd, then `runs` with every
-descriptor, or `!` and the error.
+Constraint: single-threaded; it dies with its shim; what it found out it tells the shim over one
+socket: the launch message as it came, `born` with the new process's pidfd, then `runs` with
+every descriptor, or `!` and the error.  That the box runs it tells the daemon itself, over the
+control connection which is the shim's from then on: the daemon goes on while the shim takes over.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
+import socket
+import time
 
 from boxy_core import wirejson
 from boxy_core.errors import BoxyError
@@ -26,34 +30,33 @@ from boxyd.runtime.steps import BY_NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import socket
     from typing import Any, NoReturn
 
 
-def wait_for_box(link: socket.socket, shim: socket.socket, zygote: int) -> NoReturn:
+def wait_for_box(
+    link: socket.socket, shim: socket.socket, zygote: int, likely: list[int]
+) -> NoReturn:
     """Wait for a launch message, tell the zygote that it is taken, make the box, end.
 
-    The pipe `zygote` is closed when the box runs.
+    The pipe `zygote` is closed when the box runs; `likely` are the first ids that the box may
+    get, for which its user namespace is made ahead.
     """
     where = ""
     try:
         sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
         sys_.set_title("boxy-shim (midwife)")
-        warm_up()
+        ahead = warm_up(likely)
         message, fds = report.receive(link)
         if message:
             link.close()
-            os.write(zygote, b"taken")
             request = wirejson.loads(message)
             wires = birth.Wires(request, fds)
-            if isinstance(request["plan"], dict):
-                message = wirejson.dumps({**request, "plan": _lean(request["plan"])})
-            report.send(shim, message, fds)
-            for fd in fds:
-                os.close(fd)
             plan = plan_of(request)
             where = plan["box"]
-            _deliver(plan, wires, shim)
+            base = plan["id_map"][0][1] if plan["id_map"] else 0
+            os.write(zygote, b"taken %d" % base)
+            daemon = socket.socket(fileno=os.dup(fds[0]))
+            _deliver(plan, wires, Family(shim, daemon, request, fds), ahead)
     except BaseException as error:  # noqa: BLE001 - the last resort of a process on its own
         complain(where, trace(error))
     os._exit(0)
@@ -69,42 +72,104 @@ def plan_of(request: dict[str, Any]) -> dict[str, Any]:
     return plan
 
 
-def _lean(plan: dict[str, Any]) -> dict[str, Any]:
-    """The plan without the steps that are taken once: a shim holds it as long as the box lives."""
-    return {**plan, "steps": [step for step in plan["steps"] if BY_NAME[step["do"]].joins]}
+class Family:
+    """Those who hear of the box: the shim, and over the shim's control connection the daemon.
 
+    The shim hears of the launch when the box's first process is busy with itself: before, it
+    would only take the processor from us.
+    """
 
-def _deliver(plan: dict[str, Any], wires: birth.Wires, shim: socket.socket) -> None:
-    """Make the box; tell the shim how it went."""
+    def __init__(
+        self, shim: socket.socket, daemon: socket.socket, request: dict[str, Any], fds: list[int]
+    ) -> None:
+        self._shim, self._daemon = shim, daemon
+        self._request, self._fds = request, fds
+        self._started = 0.0
 
-    def born(running: birth.Running) -> None:
+    def wait_for_cgroup(self) -> None:
+        """Return when the daemon has made it, if it makes one.  Raises OSError."""
+        if self._request.get("waits") and self._daemon.recv(16) != b"go":
+            raise OSError(errno.ECANCELED, "the daemon could not make its cgroup")
+
+    def _hand_over(self) -> None:
+        """Give the shim the launch, without the steps that are taken once: it holds the plan as
+        long as the box lives."""
+        request = self._request
+        if isinstance(request["plan"], dict):
+            steps = [step for step in request["plan"]["steps"] if BY_NAME[step["do"]].joins]
+            request = {**request, "plan": {**request["plan"], "steps": steps}}
+        report.send(self._shim, wirejson.dumps(request), self._fds)
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def born(self, running: birth.Running) -> None:
+        """The box's first process is there."""
+        self._hand_over()
+        self._started = time.time()
         helper = [running.helper] if running.helper >= 0 else []
-        report.send(shim, b"born", [running.pidfd, *helper])
+        report.send(self._shim, b"born %r" % self._started, [running.pidfd, *helper])
 
+    def failed(self, error: BoxyError) -> None:
+        """There is no box."""
+        if self._fds:
+            self._hand_over()
+        self._shim.send(b"!" + wirejson.dumps(error.to_wire()))
+        if self._started:
+            self._shim.recv(16)  # what we left unread would reset the connection: see `runs`
+
+    def runs(self, running: birth.Running) -> None:
+        """The command runs; the daemon, whose client waits, hears it first, but not before the
+        shim can be found by its files."""
+        if not self._shim.recv(16):
+            return
+        told = {"took": running.took, "notices": running.host.notices}
+        hello = {
+            "event": "started", "pid": running.pid, "shim_pid": os.getppid(),
+            "started": self._started, **told,
+        }  # fmt: skip
+        _tell(self._daemon, wirejson.dumps(hello))
+        ends = {"stdin": running.stdin, "stdout": running.stdout, "stderr": running.stderr,
+                "root": running.host.root}  # fmt: skip
+        fds = sorted(set(ends.values()) - {-1})
+        places = {name: fds.index(fd) for name, fd in ends.items() if fd >= 0}
+        report.send(self._shim, b"runs" + wirejson.dumps({"fds": places, **told}), fds)
+
+
+def _tell(daemon: socket.socket, packet: bytes) -> None:
+    """Send it; if the daemon is gone, the next one will ask the shim."""
+    try:
+        daemon.send(packet)
+    except OSError:
+        return
+
+
+def _deliver(
+    plan: dict[str, Any], wires: birth.Wires, family: Family, ahead: dict[int, stage.Ahead]
+) -> None:
+    """Make the box; tell the family how it went."""
     try:
         steps = birth.steps_of(plan)
-        running = birth.start(plan, birth.Cgroup(plan["cgroup"]), steps, born, wires)
+        cgroup = birth.Cgroup(plan["cgroup"])
+        waits = family.wait_for_cgroup
+        running = birth.start(plan, cgroup, steps, family.born, wires, ahead, waits)
     except BoxyError as error:
-        shim.send(b"!" + wirejson.dumps(error.to_wire()))
-        return
-    ends = {"stdin": running.stdin, "stdout": running.stdout, "stderr": running.stderr,
-            "root": running.host.root}  # fmt: skip
-    fds = sorted(set(ends.values()) - {-1})
-    places = {name: fds.index(fd) for name, fd in ends.items() if fd >= 0}
-    told = {"fds": places, "took": running.took, "notices": running.host.notices}
-    report.send(shim, b"runs" + wirejson.dumps(told), fds)
+        family.failed(error)
+    else:
+        family.runs(running)
 
 
-def warm_up() -> None:
+def warm_up(likely: list[int]) -> dict[int, stage.Ahead]:
     """Go through the motions of a start: what is touched for the first time costs a page
-    fault, which is several microseconds under a hypervisor and far more than the work."""
+    fault, which is several microseconds under a hypervisor and far more than the work.
+
+    What was made of it for the `likely` first ids is returned.
+    """
     gc.disable()
     words = wirejson.dumps(_SAMPLE)
     birth.steps_of(wirejson.loads(words))
-    for fd in (stage.user_namespace([[0, 1 << 30, 1 << 16]]), stage.dev(1 << 30)):
-        os.close(fd)
     for sock in report.pair():
         sock.close()
+    return {base: stage.Ahead(base) for base in likely}
 
 
 _SAMPLE = {

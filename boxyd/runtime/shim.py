@@ -91,13 +91,15 @@ class Shim:
         """Hear of the box's first process, then of its running command."""
         while True:
             word, fds = report.receive(midwife)
-            if word == b"born":
+            if word[:4] == b"born":
+                self.started = float(word[5:])
                 running.pidfd = fds[0]
                 running.pid = birth.pid_of(running.pidfd)
                 for helper in fds[1:]:
                     os.waitid(os.P_PIDFD, helper, os.WEXITED)
                     os.close(helper)
                 self._announce(running)
+                midwife.send(b"found")
             elif word[:4] == b"runs":
                 told = wirejson.loads(word[4:])
                 for name, place in told["fds"].items():
@@ -125,7 +127,6 @@ class Shim:
 
     def _announce(self, running: Running) -> None:
         """Be found by `shim.json`, while the box is being made."""
-        self.started = time.time()
         facts = {
             "pid": os.getpid(),
             "start_time": start_time(os.getpid()),
@@ -163,11 +164,12 @@ class Shim:
 
     # -------------------------------------------------------------- control
 
-    def add_link(self, sock: socket.socket) -> None:
-        """Serve a control connection; it is greeted."""
+    def add_link(self, sock: socket.socket, *, greet: bool = True) -> None:
+        """Serve a control connection; it is greeted, unless the midwife has done so."""
         link = control.Link(sock, self._poller, self._serve, self._links.remove)
         self._links.append(link)
-        link.tell(self.hello())
+        if greet:
+            link.tell(self.hello())
 
     def _accept(self, _: int) -> None:
         if self._listener is None:
@@ -411,7 +413,7 @@ def _live(
     except BoxyError as error:
         link.send(wirejson.dumps({"error": error.to_wire()}))
         return 1
-    shim.add_link(link)
+    shim.add_link(link, greet=False)
     if client:
         shim.attach(shim.main, Visit(request), client)
     midwife.close()

@@ -68,7 +68,9 @@ def main(link: socket.socket) -> None:
     sys_.set_title("boxy-zygote")
     for number in shim.IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    midwife.warm_up()
+    likely = [1 << 30]  # where the daemon begins; a wrong guess costs a millisecond
+    for made in midwife.warm_up(likely).values():
+        made.close()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever ends is reaped by the kernel
     gc.collect()
     gc.freeze()
@@ -79,25 +81,30 @@ def main(link: socket.socket) -> None:
         pid = _fork()
         if pid == 0:
             os.close(ours)
-            _spare(link, theirs)
+            _spare(link, theirs, likely)
         os.close(theirs)
-        if pid > 0:
-            _wait_for_need(link, ours)
+        if pid > 0 and (base := _wait_for_need(link, ours)):
+            likely = [base, base + (1 << 16)]  # it has ended by then, or it is still there
         os.close(ours)
 
 
-def _wait_for_need(link: socket.socket, spare: int) -> None:
+def _wait_for_need(link: socket.socket, spare: int) -> int:
     """Until another spare is needed: the one there is has its box running (or died), so that
-    forking does not take the processor from a start; or the next launch is waiting already."""
-    if os.read(spare, 16) != b"taken":
-        return
+    forking does not take the processor from a start; or the next launch is waiting already.
+
+    Returns the first host id of the box that the spare was taken for, 0: it has none.
+    """
+    word, _, base = os.read(spare, 32).partition(b" ")
+    if word != b"taken":
+        return 0
     poll = select.poll()
     poll.register(link, select.POLLIN)
     poll.register(spare, select.POLLIN)
     poll.poll(_PATIENCE)
+    return int(base)
 
 
-def _spare(link: socket.socket, zygote: int) -> None:
+def _spare(link: socket.socket, zygote: int, likely: list[int]) -> None:
     """A shim that waits for its box, and its child that will make it; both die with the zygote
     until they have one."""
     from boxyd.runtime import midwife, report, shim
@@ -111,7 +118,7 @@ def _spare(link: socket.socket, zygote: int) -> None:
         os._exit(1)
     if pid == 0:
         ours.close()
-        midwife.wait_for_box(link, theirs, zygote)
+        midwife.wait_for_box(link, theirs, zygote, likely)
     theirs.close()
     link.close()
     os.close(zygote)

@@ -16,6 +16,7 @@ from boxyd.runtime import syscalls as sys_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, ClassVar, Self, dataclass_transform
 else:
 
@@ -44,11 +45,21 @@ class Host:
         self.userns = userns
         self.notices: list[str] = []
         self.kept: list[int] = []
+        self.waits: Callable[[], None] | None = None
+        """returns when the box's cgroup is there; None: it is"""
+        self.dev = -1
+        """a /dev that was made ahead (-1: none)"""
         self.root = -1
         self.network = -1
         """a socket: the daemon connects the box, and says so there (-1: nothing to wait for)"""
         self.netns = -1
         """the network namespace to join instead of a new one (-1: none)"""
+
+    def await_cgroup(self) -> None:
+        """Return when the box's cgroup is there.  Raises OSError if it could not be made."""
+        waits, self.waits = self.waits, None
+        if waits is not None:
+            waits()
 
     def keep(self, fd: int) -> int:
         """`fd`, which is closed in the shim once the box runs with its own copy."""

@@ -160,6 +160,7 @@ class Cgroupfs(Step):
 
     def prepare(self, host: Host) -> None:
         """Copy the mounts of just these folders."""
+        host.await_cgroup()
         self._mounts = {}
         for place, folder in self.folders.items():
             mount = host.keep(sys_.open_tree(folder))

@@ -111,7 +111,7 @@ class Dev(Step):
 
     def prepare(self, host: Host) -> None:
         """Make it as the host's root, who alone may make device nodes."""
-        self._mount = host.keep(stage.dev(host.base))
+        self._mount = host.keep(host.dev if host.dev >= 0 else stage.dev(host.base))
         wanted = devices.of_host() if self.whole else devices.expanded(self.devices)
         for source, target in wanted:
             devices.make_node(self._mount, source, target, host.base)

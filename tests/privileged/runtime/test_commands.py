@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 
 from boxy_core import protocol
-from boxy_core.errors import CommandNotExecutable, CommandNotFound, NotFound, StartFailed
+from boxy_core.errors import (
+    CommandNotExecutable,
+    CommandNotFound,
+    NotFound,
+    StartFailed,
+    Unsupported,
+)
 from boxy_core.models import Limits, Mount
 from boxyd.launcher import Lost, ShimLink
 from tests.privileged.runtime.rig import Rig, alive, eventually
@@ -46,6 +52,29 @@ async def test_a_command_that_does_not_exist(rig: Rig) -> None:
     assert caught.value.exit_status == 127
     with pytest.raises(CommandNotFound):
         await rig.launch(rig.plan("/bin/nonesuch"))
+
+
+async def test_a_cgroup_that_cannot_be_made_while_the_box_is_made_ends_that(rig: Rig) -> None:
+    def refuse() -> None:
+        raise Unsupported("the cgroup could not be made")
+
+    made = rig.plan("sleep", "1000")
+    with pytest.raises(Unsupported, match="could not be made"):
+        await rig.launch(made, meanwhile=refuse)
+    assert not set(os.listdir(made["run"])) - {"plan.json"}
+    assert not rig.groups[-1].pids()
+
+
+async def test_a_box_waits_for_its_cgroup(rig: Rig) -> None:
+    made = rig.plan("cat", "/proc/self/cgroup")
+    where = rig.paths.box_cgroup(made["id"])
+    rig.groups.pop().remove()
+    link, client = await rig.launch(
+        made, meanwhile=lambda: rig.groups.append(rig.driver.create(where, Limits(pids=200)))
+    )
+    await client.finish()
+    assert (await link.wait_exit()).status == 0
+    assert client.output(protocol.STDOUT)
 
 
 async def test_a_command_that_may_not_be_executed(rig: Rig) -> None:

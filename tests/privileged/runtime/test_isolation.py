@@ -16,7 +16,7 @@ import pytest
 from boxy_core.errors import StartFailed
 from boxy_core.models import Mount
 from boxyd.launcher import ShimLink
-from tests.privileged.runtime.rig import Rig
+from tests.privileged.runtime.rig import Rig, eventually
 
 PROBE = Path(__file__).with_name("probe.py")
 
@@ -54,7 +54,14 @@ async def test_every_namespace_is_the_boxs_own(rig: Rig) -> None:
 async def test_a_further_command_is_in_exactly_the_same_namespaces_and_cgroups(rig: Rig) -> None:
     link = await rig.detached("sleep", "1000")
     await rig.exec(link, "sleep", "999")
-    (other,) = [p for p in rig.groups[-1].pids() if p != link.pid]
+    others: list[int] = []
+
+    def alone() -> bool:  # who made the command ends right behind it
+        others[:] = [p for p in rig.groups[-1].pids() if p != link.pid]
+        return len(others) == 1
+
+    await eventually(alone)
+    (other,) = others
     for name in os.listdir(f"/proc/{link.pid}/ns"):
         pair = [os.readlink(f"/proc/{pid}/ns/{name}") for pid in (link.pid, other)]
         assert pair[0] == pair[1], name

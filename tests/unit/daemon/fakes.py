@@ -130,6 +130,9 @@ class FakeDriver:
         group.limits = limits
         return group
 
+    def at(self, relative: str) -> Cgroup:
+        return FakeGroup(self.world, relative)
+
     def open(self, relative: str, limits: Limits | None = None) -> Cgroup:
         if relative not in self.world.groups:
             raise NotFound(f"no cgroup {relative}")
@@ -283,7 +286,15 @@ class FakeLaunches:
     def free_id_base(self, base: int, box_id: str) -> None:
         pass
 
-    async def launch(self, plan: Plan, stream: Stream | None, wires: Wires = NO_WIRES) -> Link:
+    async def launch(
+        self,
+        plan: Plan,
+        stream: Stream | None,
+        wires: Wires = NO_WIRES,
+        meanwhile: Callable[[], None] | None = None,
+    ) -> Link:
+        if meanwhile is not None:
+            meanwhile()
         if self.gate is not None:
             await self.gate.wait()
         await asyncio.sleep(0)

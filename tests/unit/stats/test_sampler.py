@@ -107,12 +107,32 @@ async def test_history_outlives_the_box_until_it_is_forgotten(machine: Machine) 
 
 async def test_a_removed_box_keeps_no_file_open(machine: Machine) -> None:
     sampler = Sampler()
-    sampler.add("box", machine)
-    sampler.add("box", machine)
+    for _ in range(2):
+        sampler.add("box", machine)
+        await sampler.tick()
     assert not _is_open(machine.readers[0])
     assert _is_open(machine.readers[1])
     sampler.remove("box")
     assert not _is_open(machine.readers[1])
+
+
+async def test_counters_are_opened_at_the_first_look(machine: Machine) -> None:
+    sampler = Sampler()
+    sampler.add("box", machine, new=True)
+    assert not machine.readers
+    assert sampler.latest("box") is not None
+    assert _is_open(machine.readers[0])
+    sampler.close()
+
+
+async def test_a_kill_before_the_first_look_is_told_if_the_cgroup_is_new(machine: Machine) -> None:
+    told: list[int] = []
+    sampler = Sampler(on_oom=lambda _, kills: told.append(kills))
+    sampler.add("box", machine, new=True)
+    machine.set_counters(oom=1)
+    await sampler.tick()
+    assert told == [1]
+    sampler.close()
 
 
 def _is_open(reader: Reader) -> bool:
