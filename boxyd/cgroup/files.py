@@ -85,6 +85,10 @@ def wait_for_line(path: str, line: str, timeout: float) -> bool:
             poller.poll(min(left, _POLL_SLICE) * 1000)
 
 
+_LINE = 512
+"""bytes that no line of the files read here is longer than"""
+
+
 class KeptFile:
     """A file that is read again and again: opened once, read from its start each time.
 
@@ -109,12 +113,21 @@ class KeptFile:
     def read(self) -> bytes:
         """What the file says now.  Raises OSError: ENODEV once its cgroup is gone."""
         if self._descriptor >= 0:
-            return os.pread(self._descriptor, self._size, 0)
+            return self._whole(self._descriptor)
         descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            return os.pread(descriptor, self._size, 0)
+            return self._whole(descriptor)
         finally:
             os.close(descriptor)
+
+    def _whole(self, descriptor: int) -> bytes:
+        """The kernel gives whole lines, a page at the most: a page that is nearly full may have
+        a next one (/proc/PID/net/dev of a host with many links)."""
+        data = part = os.pread(descriptor, self._size, 0)
+        while len(part) > self._size - _LINE:
+            part = os.pread(descriptor, self._size, len(data))
+            data += part
+        return data
 
     def close(self) -> None:
         """Give the descriptor back; closing twice is harmless."""

@@ -150,3 +150,14 @@ def test_shares_become_weights_on_a_curve_through_the_usual_ones(shares: int, we
 )
 def test_our_own_place_is_found(text: str, place: str) -> None:
     assert own_cgroup(text) == place
+
+
+def test_a_file_of_many_pages_is_read_whole(tmp_path: Path) -> None:
+    text = "".join(f"line {number} of a machine with many links\n" for number in range(300))
+    (tmp_path / "dev").write_text(text)
+    kept = files.KeptFile(str(tmp_path / "dev"))
+    assert [kept.read().decode() for _ in range(2)] == [text, text]
+    maps = files.KeptFile("/proc/self/maps")  # the kernel's pages end with whole lines
+    assert len(maps.read()) > 4096
+    for file in (kept, maps):
+        file.close()
