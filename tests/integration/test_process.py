@@ -24,6 +24,18 @@ needs_root = pytest.mark.skipif(bool(probe.privileged()), reason="a daemon needs
 NewDaemon = Callable[..., Daemon]
 
 
+@pytest.fixture
+def new_daemon(new_daemon: NewDaemon) -> NewDaemon:
+    """Daemons that are programs of their own from their first instruction, as a user's are."""
+
+    def make(*registries: Path) -> Daemon:
+        daemon = new_daemon(*registries)
+        daemon.forked = False
+        return daemon
+
+    return make
+
+
 def boxyd(daemon: Daemon, *options: str, **env: str) -> subprocess.CompletedProcess[str]:
     """A daemon that is expected to end by itself."""
     return subprocess.run(

@@ -49,6 +49,8 @@ class Daemon:
         self.options: list[str] = []
         self.prefix: list[str] = []
         """a command that the daemon is run by, as `nsenter` in another network namespace"""
+        self.forked = True
+        """whether it may be born in the nursery, where only what comes before `main` differs"""
         self._process: subprocess.Popen[bytes] | nursery.Newborn | None = None
 
     @property
@@ -74,8 +76,9 @@ class Daemon:
         assert not self.running, "the daemon runs already"
         self.options = list(options)
         with self.log.open("ab") as output:
-            forked = None if self.prefix else nursery.born(options, self.env, output)
-            self._process = forked or self._run(options, output)
+            may = self.forked and not self.prefix
+            newborn = nursery.born(options, self.env, output) if may else None
+            self._process = newborn or self._run(options, output)
         self._wait_ready()
 
     def _run(self, options: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
