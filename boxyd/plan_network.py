@@ -47,6 +47,6 @@ def wait(setting: Setting) -> list[steps.Step]:
 def taken(setting: Setting) -> dict[str, Any]:
     """The box's connections and published ports; nothing of it is the runtime's."""
     told: dict[str, Any] = msgspec.to_builtins(
-        {"endpoints": setting.endpoints, "ports": setting.ports}
+        {"endpoints": list(setting.endpoints), "ports": list(setting.ports)}
     )
     return told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from typing import Any
 
 from boxyd.runtime import capabilities
@@ -28,6 +29,10 @@ def by_hand(command: str) -> str:
 def test_a_running_box_is_what_it_is_said_to_be(daemon: Daemon) -> None:
     daemon.run("run", "-d", "--name", "web", "-m", "64m", "--pids-limit", "50", "alpine",
                "sh", "-c", "sleep 600 & wait")  # fmt: skip
+    deadline = time.monotonic() + 15
+    while "sleep 600" not in daemon.run("top", "web").stdout:  # the box runs before its child
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     found = sections(daemon, "web")
     box = daemon.request("GET", "/boxes/web")
     said = {
