@@ -20,7 +20,7 @@ from benchmarks._boxy import own_daemon, program
 from benchmarks._timing import Action, Failed, run, table, take_turns, tidy
 from tests.support.images import find_archive
 
-ROUNDS = 4
+ROUNDS = 3
 BIG = 64
 """MiB"""
 SMALL = 2000

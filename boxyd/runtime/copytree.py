@@ -14,6 +14,8 @@ import fcntl
 import os
 import stat
 
+from boxyd.runtime import syscalls as sys_
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -138,7 +140,7 @@ class _Copy:
                 return  # exchanged since we looked
             if self._young is not None and found.st_ctime_ns >= self._young:
                 # From here on a write through a mapping shows in the file's times again.
-                os.fdatasync(source)
+                sys_.write_out(source)
             target = os.open(name, _NEW, 0o600, dir_fd=there)
             try:
                 self._content(source, target)
