@@ -30,7 +30,7 @@ def test_a_running_box_is_what_it_is_said_to_be(daemon: Daemon) -> None:
     daemon.run("run", "-d", "--name", "web", "-m", "64m", "--pids-limit", "50", "alpine",
                "sh", "-c", "sleep 600 & wait")  # fmt: skip
     deadline = time.monotonic() + 15
-    while "sleep 600" not in daemon.run("top", "web").stdout:  # the box runs before its child
+    while "sleep 600" not in daemon.run("top", "web"):  # the box runs before its child
         assert time.monotonic() < deadline
         time.sleep(0.05)
     found = sections(daemon, "web")
