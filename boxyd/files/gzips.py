@@ -20,6 +20,7 @@ from typing import Self
 
 BLOCK = 1 << 20
 _WINDOW = 32 << 10
+_SAMPLE = 16 << 10
 _RAW = -15  # wbits: deflate without a head of its own
 _HEAD = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # no name, no time
 
@@ -77,6 +78,15 @@ class Gzip:
 
 
 def _deflated(block: bytes, before: bytes, level: int, last: bool) -> bytes:
+    if len(block) > _SAMPLE and not _shrinks(block):
+        level = zlib.Z_NO_COMPRESSION  # pictures, archives: ten times as quick
     packer = zlib.compressobj(level, zlib.DEFLATED, _RAW, zdict=before)
     end = zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH
     return packer.compress(block) + packer.flush(end)
+
+
+def _shrinks(block: bytes) -> bool:
+    """Whether packing is worth its while, by what becomes of samples."""
+    places = (0, len(block) // 2, len(block) - _SAMPLE)
+    sizes = (len(zlib.compress(block[at : at + _SAMPLE], 1)) for at in places)
+    return any(size < _SAMPLE * 0.95 for size in sizes)

@@ -33,6 +33,14 @@ def test_blocks_know_what_was_before_them() -> None:
     assert len(packed(text, 5, 3)) < len(text) // 100
 
 
+def test_what_does_not_shrink_hardly_grows_either() -> None:
+    noise = random.Random(1).randbytes(2 * BLOCK + 5)
+    mixed = noise + b"text " * BLOCK + noise
+    one = packed(mixed, 9, 2)
+    assert gzip.decompress(one) == mixed
+    assert len(one) < 2.02 * len(noise) + BLOCK // 10
+
+
 def test_an_error_ends_it_without_an_end() -> None:
     out: list[bytes] = []
 
