@@ -14,14 +14,28 @@ from typing import Any
 from textual import events
 from textual._xterm_parser import XTermParser
 from textual.drivers import linux_driver
+from textual.message import Message
 
 SWITCH = 0.0005
 """Seconds that the thread which reads keys waits at most for the one that draws (the interpreter's
 own 5 ms are paid several times a key)."""
 
 
+_HELD = {1: "shift", 2: "alt", 4: "ctrl"}
+
+
 class Parser(XTermParser):
-    """Textual's parser, which keeps alt for every key."""
+    """Textual's parser, which keeps alt for every key, and F3 with a modifier."""
+
+    def feed(self, data: str) -> Iterable[Message]:
+        """What was typed.  CSI 1;2 R is shift+F3 and a report of the cursor's place; the console
+        never asks for one, which only Textual's inline mode does."""
+        for event in super().feed(data):
+            if isinstance(event, events.CursorPosition):
+                held = [name for bit, name in _HELD.items() if event.x & bit]
+                yield events.Key("+".join([*held, "f3"]), None)
+            else:
+                yield event
 
     def _sequence_to_key_events(self, sequence: str, alt: bool = False) -> Iterable[events.Key]:
         for event in super()._sequence_to_key_events(sequence, alt=alt):

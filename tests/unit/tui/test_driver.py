@@ -27,6 +27,7 @@ def _keys(typed: str) -> list[tuple[str, str | None]]:
         ("\x1b ", b"\x1b "),
         ("\x1b", b"\x1b"),
         (":", b":"),
+        ("\x1b[1;2R\x1b[1;6R", b"\x1b[1;2R\x1b[1;6R"),  # not a report of the cursor's place
     ],
 )
 def test_escape_and_what_follows_reach_the_program(typed: str, sent: bytes) -> None:
