@@ -452,6 +452,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("boxy-tui: needs a terminal; `boxy ps` lists boxes without one.", file=sys.stderr)  # noqa: T201
         return 1
     driver.install()
+    end_with_terminal()
     app = BoxyApp(paths.socket, look=looks.chosen(os.environ, arguments.theme))
     encoding = sys.__stderr__.encoding if sys.__stderr__ else ""
     app.driver_class = signs.driver_for(os.environ, encoding)
