@@ -30,6 +30,7 @@ from boxy_tui.deeds import Deeds
 from boxy_tui.errands import Errands
 from boxy_tui.feed import Feed
 from boxy_tui.format import plain, status_text
+from boxy_tui.hangup import end_with_terminal
 from boxy_tui.panes.link import Target
 from boxy_tui.panes.scheduler import Scheduler
 from boxy_tui.screens.main import MainScreen
