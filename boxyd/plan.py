@@ -98,6 +98,7 @@ def build(
         "box": folder,
         "log_limit": LOG_LIMIT,
         "log_keep": LOG_KEEP,
+        "durable": not spec.auto_remove,
         "ring": RING,
         "namespaces": plan_spaces.namespaces(spec, mapped, host),
         "join": plan_spaces.join(spec, joined, mapped),

@@ -323,8 +323,8 @@ class Shim:
             "finished": time.time(),
             "log_lost": self._log.lost,
         }
-        try:
-            write_file(self._box + "/exit.json", record, durable=True)
+        try:  # a box that goes when it ends needs no disk to have it
+            write_file(self._box + "/exit.json", record, durable=bool(self.plan["durable"]))
         except OSError:
             complain(self._box, "exit.json could not be written")
         self._conceal()
