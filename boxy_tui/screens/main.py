@@ -241,6 +241,10 @@ class MainScreen(Screen[None]):
         self.query_one(KeyBar).renew()
         self.boxy.wants_history(message.key)
 
+    @on(Table.Sized)
+    def _sized(self) -> None:
+        self._draw_tabs()
+
     @on(Table.Moved, "#images")
     def _image_selected(self) -> None:
         self._show_image()

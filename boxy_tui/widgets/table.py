@@ -41,6 +41,9 @@ class Table(Lines, can_focus=True):
         Binding("end,G", "edge(1)", "Last", show=False),
     ]
 
+    class Sized(Message):
+        """Another number of rows is on show."""
+
     class Moved(Message):
         """The cursor is on another row now; `key` is "" when there is none."""
 
@@ -87,8 +90,8 @@ class Table(Lines, can_focus=True):
 
     @property
     def place(self) -> str:
-        """Where the cursor is, `31/300`; "" while all rows are on show."""
-        count = len(self.keys)
+        """Where the cursor is, `31/300`; "" while all rows are on show, or nothing is yet."""
+        count = len(self.keys) if self.size.height else 0
         return f"{self._at + 1}/{count}" if count > self._rows_on_show() else ""
 
     def show(self, keys: Sequence[str]) -> None:
@@ -136,9 +139,10 @@ class Table(Lines, can_focus=True):
         self._top = max(0, min(self._top, len(self.keys) - room))
 
     def on_resize(self) -> None:
-        """Keep the cursor in sight."""
+        """Keep the cursor in sight; what tells of `place` is told anew."""
         self._scroll()
         super().on_resize()
+        self.post_message(self.Sized())
 
     def on_focus(self) -> None:
         """The cursor's row looks stronger with the focus."""
