@@ -171,7 +171,7 @@ def test_without_root_it_says_what_to_do(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.startswith("boxyd: boxyd makes mounts and cgroups and must run as root")
-    assert done.stderr.endswith("; say: sudo boxyd\n")
+    assert done.stderr.endswith(f"; say: sudo env BOXY_ROOT={tmp_path} boxyd\n")
 
 
 def test_options_win_over_the_environment_and_that_over_defaults() -> None:

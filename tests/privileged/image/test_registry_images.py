@@ -42,6 +42,7 @@ def image(alpine_registry: AlpineRegistry) -> OciImage:
 def test_an_image_is_pulled_run_tagged_pushed_and_removed(
     registry: RegistryServer, daemon: Daemon, image: OciImage
 ) -> None:
+    before = _files(daemon, "layers", "sha256-")
     registry.push("team/app", "1", image)
     name = f"{registry.host}/team/app:1"
 
@@ -70,7 +71,8 @@ def test_an_image_is_pulled_run_tagged_pushed_and_removed(
     assert "in use by user" in refused.stderr
     daemon.boxy("rm", "-f", "user")
     assert daemon.boxy("rmi", name).stdout.strip() == name
-    assert _files(daemon, "layers", "sha256-") == _files(daemon, "images/blobs", "") == []
+    assert _files(daemon, "layers", "sha256-") == before
+    assert _files(daemon, "images/blobs", "") == []
 
     daemon.boxy("registry", "rm", f"{registry.host}/other/app:2")
     gone = daemon.boxy("pull", f"{registry.host}/other/app:2")
