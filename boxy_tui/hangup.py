@@ -12,6 +12,10 @@ import os
 import select
 import signal
 import threading
+import time
+
+GRACE = 0.5
+"""seconds for the signal; whoever ignores it (nohup(1)) has no terminal all the same"""
 
 
 def end_with_terminal(fd: int = 0) -> None:
@@ -24,3 +28,5 @@ def _wait(fd: int) -> None:
     poll.register(fd, 0)  # POLLHUP and POLLERR are told unasked
     poll.poll()
     os.kill(os.getpid(), signal.SIGHUP)
+    time.sleep(GRACE)
+    os._exit(128 + signal.SIGHUP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -15,6 +16,14 @@ from boxy_registry import manifests
 from boxy_registry.names import digest_of
 from boxy_registry.store import Store
 from boxy_registry.store.database import connect, turn
+
+
+@pytest.fixture(autouse=True)
+def _hangup_as_before() -> Iterator[None]:
+    """`boxy-registry serve` ignores SIGHUP at first, and children would inherit that."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 class World:
