@@ -65,6 +65,7 @@ $(TESTABLE): $(RUNNABLE)
 # from source alone takes the console about four times as long.
 $(COMPILED): $(RUNNABLE) $(SOURCES)
 	@$(BIN)/python -m compileall -q $(PACKAGES)
+	@$(BIN)/python packaging/quicken
 	@touch $@
 
 # ------------------------------------------------------------------ checks

@@ -6,8 +6,8 @@ stderr; nothing from outside is printed unescaped.
 
 from __future__ import annotations
 
-import os
 import sys
+from posix import get_terminal_size, isatty
 
 from boxy_core.errors import BoxyError
 from boxy_core.text import escape_lines
@@ -99,7 +99,7 @@ def report(error: BoxyError) -> None:
 def is_terminal(fd: int) -> bool:
     """Whether a person looks at this descriptor."""
     try:
-        return os.isatty(fd)
+        return isatty(fd)
     except OSError:
         return False
 
@@ -107,6 +107,6 @@ def is_terminal(fd: int) -> bool:
 def width(fd: int = 1) -> int:
     """Columns of the terminal behind `fd`; 0 if it is none, so that nothing is cut."""
     try:
-        return os.get_terminal_size(fd).columns if os.isatty(fd) else 0
+        return get_terminal_size(fd).columns if isatty(fd) else 0
     except OSError:
         return 0

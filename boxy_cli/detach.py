@@ -7,9 +7,8 @@ a program which uses ctrl-p itself still gets it.
 
 from __future__ import annotations
 
-import os
-
 from boxy_core.errors import InvalidRequest
+from boxy_core.lean import environ
 
 DEFAULT = "ctrl-p,ctrl-q"
 VARIABLE = "BOXY_DETACH_KEYS"
@@ -43,7 +42,7 @@ def keys_in_force(flag: str | None) -> tuple[bytes, ...]:
 
     Called before anything is started, so that a mistake starts nothing.
     """
-    return parse_keys(os.environ.get(VARIABLE, DEFAULT) if flag is None else flag)
+    return parse_keys(environ().get(VARIABLE, DEFAULT) if flag is None else flag)
 
 
 def describe_keys(keys: tuple[bytes, ...]) -> str:

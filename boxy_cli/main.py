@@ -7,7 +7,7 @@ and 127 for a command that cannot be executed or found, 128 + signal; 1 for othe
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from boxy_cli.context import Context, report
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         if status == -SIGINT:
             _die_of_interrupt()
-        os._exit(status)
+        posix._exit(status)  # noqa: SLF001 - os._exit
     return 128 + SIGINT if status == -SIGINT else status
 
 
@@ -161,9 +161,9 @@ def _unknown(name: str) -> InvalidRequest:
 
 def _silence(fd: int) -> None:
     """Point a broken output at /dev/null, so that nothing complains about it again."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, fd)
-    os.close(null)
+    null = posix.open("/dev/null", posix.O_WRONLY)
+    posix.dup2(null, fd)
+    posix.close(null)
 
 
 def _die_of_interrupt() -> None:
@@ -171,7 +171,7 @@ def _die_of_interrupt() -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
+    posix.kill(posix.getpid(), signal.SIGINT)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,19 @@ so its imports cost no time.
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from boxy_cli.context import note
 from boxy_cli.detach import DetachKeys, describe_keys
 from boxy_cli.stream import Ended, Session, Stream
-from boxy_cli.terminal import Terminal, window_size
+from boxy_core.lean import environ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from boxy_cli.terminal import Terminal
     from boxy_core.client.blocking import Upgraded
     from boxy_core.recorder import Recorder
 
@@ -47,12 +48,12 @@ class Wishes:
 def converse(upgraded: Upgraded, name: str, session: Session, wishes: Wishes) -> int:
     """Carry bytes until the session ends or is left; the exit status."""
     sys.stdout.flush()
-    interactive = session.tty and wishes.stdin and os.isatty(STDIN)
-    terminal = Terminal(STDIN) if interactive else None
+    interactive = session.tty and wishes.stdin and posix.isatty(STDIN)
+    terminal = _terminal() if interactive else None
     keys = wishes.keys if interactive else ()
     if keys and wishes.announce:
         note(f"attached to {name}; {describe_keys(keys)} detaches")
-    watched = session.tty and not wishes.mute and any(os.isatty(fd) for fd in (STDIN, STDOUT))
+    watched = session.tty and not wishes.mute and any(posix.isatty(fd) for fd in (STDIN, STDOUT))
     stream = Stream(
         upgraded,
         session,
@@ -76,7 +77,15 @@ def converse(upgraded: Upgraded, name: str, session: Session, wishes: Wishes) ->
     return _finish(ended, stream, name)
 
 
+def _terminal() -> Terminal:
+    from boxy_cli.terminal import Terminal  # a pipeline needs none
+
+    return Terminal(STDIN)
+
+
 def _terminal_size(terminal: Terminal | None) -> Any:
+    from boxy_cli.terminal import window_size
+
     def size() -> tuple[int, int]:
         if terminal is not None:
             terminal.again()
@@ -87,11 +96,11 @@ def _terminal_size(terminal: Terminal | None) -> Any:
 
 def _finish(ended: Ended, stream: Stream, name: str) -> int:
     """Put the screen right, tell the user what there is to tell, and give the status."""
-    if stream.modes is not None and os.isatty(STDOUT):
+    if stream.modes is not None and posix.isatty(STDOUT):
         undo = stream.modes.undo(always=ended.how != "exit")
-        os.write(STDOUT, undo)
+        posix.write(STDOUT, undo)
     if ended.how == "detached":
-        os.write(STDERR, b"\r\n")
+        posix.write(STDERR, b"\r\n")
         note(f"detached from {name}, which goes on; boxy attach {name} returns to it")
         return 0
     if stream.output_closed:
@@ -107,17 +116,18 @@ def _finish(ended: Ended, stream: Stream, name: str) -> int:
 
 def _notice(text: str) -> None:
     try:
-        os.write(STDERR, f"boxy: {text}\n".encode())
+        posix.write(STDERR, f"boxy: {text}\n".encode())
     except OSError:
         return
 
 
 def terminal_environment() -> dict[str, str]:
     """What a program in the box must know of this terminal: TERM, if images know it, COLORTERM."""
-    term = os.environ.get("TERM", "")
+    here = environ()
+    term = here.get("TERM", "")
     families = ("xterm", "screen", "tmux", "linux", "vt", "rxvt")
     known = term.startswith(families) and term.count("-") <= 1
     env = {"TERM": term if known else "xterm-256color"}
-    if os.environ.get("COLORTERM"):
-        env["COLORTERM"] = os.environ["COLORTERM"]
+    if here.get("COLORTERM"):
+        env["COLORTERM"] = here["COLORTERM"]
     return env

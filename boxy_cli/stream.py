@@ -9,9 +9,8 @@ more is read meanwhile), and a signal is passed on even while stdout is full.
 from __future__ import annotations
 
 import errno
-import os
+import posix
 import select
-import signal
 import time
 
 from boxy_cli.modes import ModeTracker, strip_queries
@@ -20,6 +19,7 @@ from boxy_core.errors import ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from types import FrameType
     from typing import Any
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from boxy_cli.detach import DetachKeys
     from boxy_core.client.blocking import Upgraded
     from boxy_core.recorder import Recorder
+else:
+    import _signal as signal  # the same in plain numbers; `signal` makes enumerations of them, 4 ms
 
 BUFFER = 256 * 1024
 STDIN_READ = 64 * 1024
@@ -182,7 +184,7 @@ class Stream:
     def run(self) -> Ended:
         """Carry bytes until one side ends.  Handlers and descriptors are put back."""
         self._socket.setblocking(False)
-        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_read, self._wake_write = posix.pipe2(posix.O_NONBLOCK | posix.O_CLOEXEC)
         self._poll.register(self._wake_read, select.POLLIN)
         self._poll.register(self._socket.fileno(), select.POLLIN)
         previous = self._install_handlers()
@@ -195,8 +197,8 @@ class Stream:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-            os.close(self._wake_read)
-            os.close(self._wake_write)
+            posix.close(self._wake_read)
+            posix.close(self._wake_write)
         return self._ended
 
     def _turn(self) -> None:
@@ -204,7 +206,7 @@ class Stream:
         self._watch()
         events = self._poll.poll(self._patience())
         if any(fd == self._wake_read for fd, _ in events):
-            os.read(self._wake_read, 4096)  # before the flush, or a signal's frame is overlooked
+            posix.read(self._wake_read, 4096)  # before the flush, or a signal's frame is overlooked
         self._flush()
         self._check_clocks()
         for fd, _ in events:
@@ -253,7 +255,7 @@ class Stream:
     def _read_stdin(self) -> None:
         assert self._stdin is not None
         try:
-            data = os.read(self._stdin, STDIN_READ)
+            data = posix.read(self._stdin, STDIN_READ)
         except BlockingIOError:
             return
         except OSError:  # the terminal is gone, or it was never open
@@ -455,7 +457,7 @@ class Stream:
             self._flush()
         else:
             try:  # noqa: SIM105 - contextlib is not worth its import here
-                os.write(self._wake_write, b"!")
+                posix.write(self._wake_write, b"!")
             except BlockingIOError:
                 pass  # awake already
 
@@ -485,7 +487,7 @@ def _write_all(fd: int, pieces: list[memoryview]) -> None:
     """Write every piece, in as few calls as it takes."""
     while pieces:
         try:
-            written = os.writev(fd, pieces[:512])
+            written = posix.writev(fd, pieces[:512])
         except BlockingIOError:  # somebody else made the shared terminal non-blocking
             waiting = select.poll()
             waiting.register(fd, select.POLLOUT)

@@ -1,20 +1,23 @@
 """The operator's terminal: raw while attached, and put back whatever happens.
 
 Constraint: nothing may leave the terminal raw: not an exception, not SIGTERM or SIGHUP, not a
-daemon that dies.  (SIGKILL of `boxy` itself cannot be helped; `reset` is the remedy.)
+daemon that dies.  (SIGKILL of `boxy` itself cannot be helped; `reset` is the remedy.)  Imported
+only where there is a terminal.
 """
 
 from __future__ import annotations
 
 import atexit
-import os
-import signal
+import posix
 import termios
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from types import FrameType
     from typing import Any
+else:
+    import _signal as signal  # the same in plain numbers; `signal` makes enumerations of them, 4 ms
 
 _IFLAG, _OFLAG, _CFLAG, _LFLAG, _, _, _CC = range(7)  # the list of termios.tcgetattr
 DEADLY = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
@@ -73,14 +76,14 @@ class Terminal:
     def _die(self, number: int, _frame: FrameType | None) -> None:
         self.restore()
         signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+        posix.kill(posix.getpid(), number)
 
 
 def window_size(*fds: int) -> tuple[int, int]:
     """Rows and columns of the first of `fds` that is a terminal and knows; else 24 and 80."""
     for fd in fds:
         try:
-            columns, rows = os.get_terminal_size(fd)
+            columns, rows = posix.get_terminal_size(fd)
         except OSError:
             continue
         if rows and columns:

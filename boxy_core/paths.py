@@ -1,6 +1,7 @@
 """Every path that Boxy touches, in one frozen object.
 
-Constraint: on the start-up path of every `boxy` command; imports only `os`.  Every path can be
+Constraint: on the start-up path of every `boxy` command; imports no more than
+`boxy_core.lean`.  Every path can be
 moved by one option or one variable (BOXY_ROOT, BOXY_RUN, BOXY_SOCKET, BOXY_REGISTRY_PATH,
 BOXY_CGROUP, BOXY_IDS), so that tests and several daemons live side by side.  Without root the
 defaults follow the XDG Base Directory Specification.
@@ -8,8 +9,10 @@ defaults follow the XDG Base Directory Specification.
 
 from __future__ import annotations
 
-import os
 import sys
+from posix import geteuid
+
+from boxy_core.lean import absolute, environ, exists, is_file, is_folder, parent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,12 +40,12 @@ class Paths:
         ids: str = "",
     ) -> None:
         set_ = object.__setattr__
-        set_(self, "root", os.path.abspath(root))
-        set_(self, "run", os.path.abspath(run))
-        set_(self, "socket", os.path.abspath(socket))
-        set_(self, "registry", tuple(os.path.abspath(folder) for folder in registry))
+        set_(self, "root", absolute(root))
+        set_(self, "run", absolute(run))
+        set_(self, "socket", absolute(socket))
+        set_(self, "registry", tuple(absolute(folder) for folder in registry))
         set_(self, "cgroup", cgroup.strip("/"))
-        set_(self, "ids", os.path.abspath(ids or run + "/ids"))
+        set_(self, "ids", absolute(ids or run + "/ids"))
 
     root: str
     run: str
@@ -98,13 +101,13 @@ class Paths:
 
 def shipped_registry() -> str:
     """The registry folder that came with this installation (in a checkout: `registry/`)."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    here = parent(parent(absolute(__file__)))
     checkout = here + "/registry"
-    if os.path.isdir(checkout):
+    if is_folder(checkout):
         return checkout
     # In an installed one we lie in PREFIX/lib/python3.x/site-packages; sys.prefix says another
     # prefix where `boxy` was started without `site`.
-    return os.path.abspath(here + "/../../../share/boxy/registry")
+    return absolute(here + "/../../../share/boxy/registry")
 
 
 SYSTEM_SOCKET = "/run/boxy/boxyd.sock"
@@ -117,10 +120,10 @@ VARIABLES = (
 
 def start_hint(env: Mapping[str, str] | None = None) -> str:
     """How to start the daemon that `env` means."""
-    env = os.environ if env is None else env
+    env = environ() if env is None else env
     moved = [name for name in VARIABLES if env.get(name)]
     program = beside("boxyd")
-    if os.geteuid() == 0:
+    if geteuid() == 0:
         return f"start it with: {program} & (or `make run` in a checkout)"
     if moved:
         return f"start it with: {as_root(program, env)} & (sudo alone drops {', '.join(moved)})"
@@ -130,15 +133,15 @@ def start_hint(env: Mapping[str, str] | None = None) -> str:
 def beside(program: str) -> str:
     """The program as sudo(8) finds it, which has a PATH of its own: in full where it lies beside
     the one that runs in a folder of its own, as in a checkout's .venv."""
-    here = os.path.dirname(os.path.abspath(sys.argv[0]))
+    here = parent(absolute(sys.argv[0]))
     path = f"{here}/{program}"
     known = here in ("/usr/bin", "/usr/local/bin", "/usr/sbin", "/usr/local/sbin")
-    return path if not known and os.path.isfile(path) else program
+    return path if not known and is_file(path) else program
 
 
 def as_root(command: str, env: Mapping[str, str] | None = None) -> str:
     """The command behind sudo(8), which drops the variables that move paths: they are repeated."""
-    env = os.environ if env is None else env
+    env = environ() if env is None else env
     given = "".join(f" {name}={_quoted(env[name])}" for name in VARIABLES if env.get(name))
     return f"sudo env{given} {command}" if given else f"sudo {command}"
 
@@ -158,10 +161,10 @@ def client_paths(
     Where nothing names one and the user has none of his own, root's is meant, if it is there:
     the group `boxy` may use it, and others are told so.
     """
-    env = os.environ if env is None else env
+    env = environ() if env is None else env
     paths = default_paths(socket=socket, run=run, env=env)
     named = socket or run or env.get("BOXY_SOCKET") or env.get("BOXY_RUN")
-    if named or os.path.exists(paths.socket) or not os.path.exists(SYSTEM_SOCKET):
+    if named or exists(paths.socket) or not exists(SYSTEM_SOCKET):
         return paths
     return default_paths(socket=SYSTEM_SOCKET, env=env)
 
@@ -179,13 +182,13 @@ def default_paths(
 
     `registry` is colon-separated; the shipped registry folder is always searched last.
     """
-    env = os.environ if env is None else env
-    if os.geteuid() == 0:
+    env = environ() if env is None else env
+    if geteuid() == 0:
         data, runtime = "/var/lib/boxy", "/run/boxy"
     else:
         home = env.get("HOME") or "/"
         data = (env.get("XDG_DATA_HOME") or home + "/.local/share") + "/boxy"
-        runtime = (env.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}") + "/boxy"
+        runtime = (env.get("XDG_RUNTIME_DIR") or f"/run/user/{geteuid()}") + "/boxy"
     root = root or env.get("BOXY_ROOT") or data
     run = run or env.get("BOXY_RUN") or runtime
     socket = socket or env.get("BOXY_SOCKET") or run + "/boxyd.sock"
@@ -195,5 +198,5 @@ def default_paths(
     if shipped not in folders:
         folders.append(shipped)
     group = cgroup or env.get("BOXY_CGROUP") or "boxy"
-    ids = env.get("BOXY_IDS") or ("/run/boxy-ids" if os.geteuid() == 0 else run + "/ids")
+    ids = env.get("BOXY_IDS") or ("/run/boxy-ids" if geteuid() == 0 else run + "/ids")
     return Paths(root, run, socket, tuple(folders), group, ids)

@@ -1,6 +1,7 @@
 """What both sides of the socket share: stream frames and their types.  Sans-I/O.
 
-Constraint: on the start-up path of `boxy run` and in the shim's peers; imports only `struct`.
+Constraint: on the start-up path of `boxy run` and in the shim's peers; imports only the C half
+of `struct`.
 A frame is Docker's: one byte of type, three zeros, the payload's length as u32 big-endian.
 Types below 16 are Docker's own; the others exist when the stream was asked for with
 `Upgrade: boxy-stream`.  docs/reference/wire-protocol.md describes each with an example.
@@ -8,7 +9,7 @@ Types below 16 are Docker's own; the others exist when the stream was asked for 
 
 from __future__ import annotations
 
-import struct
+from _struct import Struct
 
 from boxy_core.errors import ProtocolError
 
@@ -41,8 +42,8 @@ NAMES = {
     SIGNAL: "signal", STATE_WANTED: "state-wanted", STATE: "state",
 }  # fmt: skip
 
-HEADER = struct.Struct(">BxxxI")
-SIZE = struct.Struct(">HH")
+HEADER = Struct(">BxxxI")
+SIZE = Struct(">HH")
 MAX_FRAME = 1 << 20
 """A longer payload is a protocol error, in both directions."""
 

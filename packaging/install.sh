@@ -15,9 +15,9 @@ rm -rf build # setuptools would pack modules that an older checkout left in it
 "$python" -m venv --clear "$dest$home"
 "$dest$home/bin/python" -m pip --disable-pip-version-check --quiet install .
 rm -rf build
-"$dest$home/bin/python" packaging/quicken
+DESTDIR=$dest "$dest$home/bin/python" packaging/quicken
 if [ -n "$dest" ]; then # a package's root: the scripts must name where they will live
-    sed -i "1s|^#!$dest|#!|; 2s|'$dest/|'/|" "$dest$home"/bin/boxy*
+    sed -i "1s|^#!$dest|#!|" "$dest$home"/bin/boxy*
 fi
 mkdir -p "$dest$prefix/bin" "$dest$units"
 for program in boxy boxyd boxy-tui boxy-registry; do

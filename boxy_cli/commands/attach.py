@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 
 from boxy_cli.context import Context
 from boxy_cli.detach import keys_in_force
@@ -43,7 +43,7 @@ def join(context: Context, box: dict[str, Any], args: Args, *, stdin: bool, repl
 
     keys = keys_in_force(args["detach_keys"])
     tty, wants_stdin = bool(box["spec"].get("tty")), stdin and bool(box["spec"].get("stdin"))
-    rows, cols = window_size(0, 1, 2) if tty and os.isatty(1) else (None, None)
+    rows, cols = window_size(0, 1, 2) if tty and posix.isatty(1) else (None, None)
     wishes = Wishes(
         stdin=wants_stdin, keys=keys, announce=True,
         proxy=not args["no_sig_proxy"],

@@ -6,7 +6,7 @@ or retitle the window is shown escaped.  In a pipeline, and with --raw, they com
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from boxy_cli.context import Context, is_terminal
@@ -56,7 +56,7 @@ def logs(context: Context, args: Args) -> int:
 def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(fd, view) :]
+        view = view[posix.write(fd, view) :]
 
 
 _WHEN = "how long ago (10m, 3 hours ago) or a date (2026-11-23T18:00:00Z)"

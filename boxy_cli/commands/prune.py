@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import posix
 import sys
 
 from boxy_cli.context import Context, note, report, say
@@ -52,7 +52,7 @@ def prune(context: Context, args: Args) -> int:
 
 def _meant(boxes: list[dict[str, Any]]) -> bool:
     """Ask.  Raises InvalidRequest where nobody can answer."""
-    if not os.isatty(0):
+    if not posix.isatty(0):
         raise InvalidRequest(
             f"boxy prune would remove {len(boxes)} boxes, and nobody can be asked",
             hint="say boxy prune -f",

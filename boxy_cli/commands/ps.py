@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
@@ -10,6 +9,7 @@ from boxy_cli.context import Context, is_terminal, say, say_json, width
 from boxy_core.errors import InvalidRequest
 from boxy_core.flags.options import Command, Option
 from boxy_core.flags.shared import JSON
+from boxy_core.lean import environ
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def listing(context: Context, args: Args) -> int:
     else:
         from boxy_cli.render import boxes
 
-        colour = is_terminal(1) and not os.environ.get("NO_COLOR")
+        colour = is_terminal(1) and not environ().get("NO_COLOR")
         sys.stdout.write(
             boxes(
                 found,

@@ -6,8 +6,8 @@ one connection, and what carries the bytes afterwards is imported while the daem
 
 from __future__ import annotations
 
-import os
 import sys
+from posix import isatty
 
 from boxy_cli.context import Context, say
 from boxy_cli.detach import keys_in_force
@@ -67,7 +67,7 @@ def run(context: Context, args: Args) -> int:
 
 def check_terminal(wanted: dict[str, Any]) -> None:
     """Refuse -it without a terminal to type into.  Raises InvalidRequest."""
-    if wanted.get("tty") and wanted.get("stdin") and not os.isatty(0):
+    if wanted.get("tty") and wanted.get("stdin") and not isatty(0):
         raise InvalidRequest(
             "-it needs a terminal, and standard input is none",
             hint="in scripts and pipelines leave out -t",
@@ -176,7 +176,7 @@ def _unpack(context: Context, image: str, pull: str | None) -> None:
         from boxy_cli.commands.images import check_or_pull
 
         check_or_pull(context, image, pull)
-    if not os.isatty(2):
+    if not isatty(2):
         return
     from boxy_cli.unpack import unpack_if_needed
 

@@ -8,10 +8,10 @@ Not thread-safe: a thread makes its own `Client`.
 from __future__ import annotations
 
 import errno
-import os
-import struct
 from _socket import AF_UNIX, SO_SNDTIMEO, SOCK_STREAM, SOL_SOCKET
 from _socket import socket as Socket  # noqa: N812 - it is the class
+from _struct import pack
+from posix import stat
 
 from boxy_core import wirejson
 from boxy_core.client.http import Head, ResponseReader, quote, request_head, target
@@ -382,7 +382,7 @@ def connect(path: str) -> Socket:
     socket = Socket(AF_UNIX, SOCK_STREAM)
     try:
         # connect(2) on a Unix socket waits for room in the backlog only when it blocks.
-        socket.setsockopt(SOL_SOCKET, SO_SNDTIMEO, struct.pack("@ll", CONNECT_TIMEOUT, 0))
+        socket.setsockopt(SOL_SOCKET, SO_SNDTIMEO, pack("@ll", CONNECT_TIMEOUT, 0))
         socket.connect(path)
     except OSError as error:
         socket.close()
@@ -421,7 +421,7 @@ def _unreachable(path: str, error: OSError) -> DaemonUnreachable:
 
 def _permission_hint(path: str) -> str:
     try:
-        group = os.stat(path).st_gid
+        group = stat(path).st_gid
     except OSError:
         group = 0
     if group == 0:
@@ -431,7 +431,7 @@ def _permission_hint(path: str) -> str:
 
 def _is_socket(path: str) -> bool:
     try:
-        return os.stat(path).st_mode & 0o170000 == 0o140000  # inode(7): S_IFSOCK
+        return stat(path).st_mode & 0o170000 == 0o140000  # inode(7): S_IFSOCK
     except OSError:
         return False
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from boxy_core.errors import InvalidRequest
 from boxy_core.flags.options import Option
 from boxy_core.units import parse_size
@@ -64,7 +62,7 @@ def volume(text: str) -> dict[str, object]:
         )
     found: dict[str, object] = {"target": target}
     if "/" in source or source in (".", "..", "~"):
-        found |= {"source": os.path.abspath(os.path.expanduser(source))}
+        found |= {"source": _on_this_side(source)}
     else:
         found |= {"type": "volume", "source": source}
     for word in options.split(",") if options else ():
@@ -109,7 +107,7 @@ def _mount(text: str, given: dict[str, str], labels: dict[str, str]) -> dict[str
         if given.get(field):
             found[field] = given[field]
     if found["type"] == "bind" and "source" in found:
-        found["source"] = os.path.abspath(os.path.expanduser(given["source"]))
+        found["source"] = _on_this_side(given["source"])
     for field in _SWITCHES:
         if field in given:
             found[field] = _switch(field, given[field])
@@ -122,6 +120,13 @@ def _mount(text: str, given: dict[str, str], labels: dict[str, str]) -> dict[str
     if "mode" in given:
         found["mode"] = _mode(given["mode"])
     return {**found, "labels": labels} if labels else found
+
+
+def _on_this_side(source: str) -> str:
+    """The source as the daemon finds it, which works in a folder of its own."""
+    import os  # only where something is mounted
+
+    return os.path.abspath(os.path.expanduser(source))
 
 
 def _keys_hint(key: str) -> str:

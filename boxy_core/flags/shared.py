@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 from boxy_core.errors import InvalidRequest
 from boxy_core.flags.isolation import count, pages, rate, storage
 from boxy_core.flags.options import Argument, Option
+from boxy_core.lean import environ
 from boxy_core.units import parse_cpus, parse_duration, parse_size
 
 BOX = Argument("BOX", "id, unique beginning of an id, or name", kind="box")
@@ -128,8 +127,8 @@ def environment(given: list[str], files: list[str]) -> dict[str, str]:
             )
         if equals:
             env[name] = value
-        elif name in os.environ:
-            env[name] = os.environ[name]
+        elif name in environ():
+            env[name] = environ()[name]
     return env
 
 

@@ -103,6 +103,11 @@ def test_an_installed_boxy_starts_without_looking_for_what_may_be_imported(tmp_p
     subprocess.run(words, check=True)
     done = subprocess.run([script, "version", "--client"], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+    # its modules come from the bundle
+    body = script.read_text().partition("from boxy_cli.main")[0]
+    asks = "import boxy_core.errors as found; print(type(found.__spec__.loader).__name__)"
+    words = [sys.executable, "-IS", "-c", body + asks]
+    assert subprocess.run(words, capture_output=True, check=True).stdout == b"Finder\n"
 
 
 def test_a_script_that_pip_wrote_in_another_way_stays_as_it_is(tmp_path: Path) -> None:

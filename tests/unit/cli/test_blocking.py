@@ -138,7 +138,7 @@ def test_how_to_start_a_daemon_repeats_the_variables_that_sudo_drops(
     monkeypatch.setattr("sys.argv", ["/usr/bin/boxy"])
     there = {"BOXY_ROOT": "/r", "BOXY_RUN": "/my boxes", "BOXY_SOCKET": ""}
     assert start_hint(there).startswith("start it with: boxyd &"), "root needs no sudo"
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("boxy_core.paths.geteuid", lambda: 1000)
     assert "sudo boxyd &" in start_hint({})
     assert "sudo env BOXY_ROOT=/r BOXY_RUN='/my boxes' boxyd &" in start_hint(there)
     (tmp_path / "boxyd").touch()

@@ -52,7 +52,7 @@ def test_a_box_is_named_by_twelve_digits_so_that_its_socket_fits_sun_path() -> N
 
 
 def test_without_root_the_folders_are_the_user_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("boxy_core.paths.geteuid", lambda: 1000)
     paths = default_paths(env={"HOME": "/home/ann"})
     assert paths.root == "/home/ann/.local/share/boxy"
     assert paths.run == "/run/user/1000/boxy"
@@ -65,7 +65,7 @@ def test_a_user_without_a_daemon_of_his_own_means_roots(
 ) -> None:
     system = tmp_path / "system.sock"
     monkeypatch.setattr(paths_module, "SYSTEM_SOCKET", str(system))
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("boxy_core.paths.geteuid", lambda: 1000)
     env = {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
     own = f"{tmp_path}/run/boxy/boxyd.sock"
     assert client_paths(env=env).socket == own
