@@ -186,6 +186,59 @@ def unpacked_alpine(alpine_registry: images.AlpineRegistry) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def house(
+    alpine_registry: images.AlpineRegistry, unpacked_alpine: Path
+) -> Iterator[tuple[Daemon, leaks.LeakChecker]]:
+    """A daemon that has `alpine` unpacked, for all tests of a module; use `shared_daemon`."""
+    from tests.support.daemon import Daemon
+
+    tag, folder = f"test-{secrets.token_hex(4)}", Path(tempfile.mkdtemp(prefix="bx-"))
+    checker = leaks.LeakChecker(tag, folder)
+    daemon = Daemon(folder, f"boxy/{tag}", [alpine_registry.folder])
+    daemon.env[leaks.TAG_VARIABLE] = tag
+    _give_images(daemon, unpacked_alpine)
+    try:
+        daemon.start()
+        yield daemon, checker
+    finally:
+        daemon.close()
+        left = checker.wait_until_clean()
+        checker.clear(left)
+        leaks.remove_cgroup_root(tag)
+        shutil.rmtree(folder, ignore_errors=True)
+    assert not left, "the module left behind:\n  " + "\n  ".join(map(str, left))
+
+
+@pytest.fixture
+def shared_daemon(
+    house: tuple[Daemon, leaks.LeakChecker], workspace: Workspace
+) -> Iterator[Daemon]:
+    """The module's daemon, running and empty; what a test makes in it is gone afterwards.
+
+    The next test gets it only if nothing of the boxes is left on the machine.
+    """
+    assert workspace.folder.exists()  # it goes after the boxes, which may use it
+    daemon, checker = house
+    said = len(daemon.log_text())
+    yield daemon
+    if not daemon.running:
+        daemon.start()
+    daemon.remove_all()
+    daemon.wait_empty()
+    left = checker.wait_until_clean(kinds=leaks.OF_BOXES)
+    assert not left, "the test left behind:\n  " + "\n  ".join(map(str, left))
+    assert "Traceback" not in daemon.log_text()[said:]
+
+
+def _give_images(daemon: Daemon, unpacked: Path) -> None:
+    """Have what another daemon has unpacked."""
+    root = Path(daemon.env["BOXY_ROOT"])
+    root.mkdir()
+    for part in ("images", "layers"):
+        subprocess.run(["cp", "-a", unpacked / part, root], check=True)
+
+
 @pytest.fixture
 def daemon(
     new_daemon: Callable[..., Daemon],
@@ -197,10 +250,7 @@ def daemon(
     One that has yet to unpack it is `new_daemon(alpine_registry.folder)`.
     """
     daemon = new_daemon(alpine_registry.folder)
-    root = Path(daemon.env["BOXY_ROOT"])
-    root.mkdir()
-    for part in ("images", "layers"):
-        subprocess.run(["cp", "-a", unpacked_alpine / part, root], check=True)
+    _give_images(daemon, unpacked_alpine)
     daemon.start()
     return daemon
 

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import Workspace
 from tests.support.daemon import Daemon
 
-PATIENCE = 20.0
+PATIENCE = 45.0
 SETTLED = 0.3
 """Seconds between two keys that a person would press one after the other."""
 
@@ -67,13 +67,28 @@ class Terminal:
         time.sleep(SETTLED)
         self._tmux("send-keys", "-l", "--", text)
 
+    def ask(self, line: str, *words: str) -> str:
+        """Have the shell on the screen run a line; the screen once all words are on it.
+
+        The shell may lose a part of it in spite of `type`'s pause, where the machine is slow.
+        """
+        for seconds in (15, 15, PATIENCE):
+            self.type(line + "\n")
+            try:
+                return self.shows(*words, seconds=seconds)
+            except AssertionError:
+                if seconds == PATIENCE:
+                    raise
+                self.press("C-c")
+        raise AssertionError
+
     def resize(self, columns: int, rows: int) -> None:
         """Drag the window to another size."""
         self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
 
-    def shows(self, *words: str, not_: str = "") -> str:
+    def shows(self, *words: str, not_: str = "", seconds: float = PATIENCE) -> str:
         """Wait until all words are on the screen (and `not_` is not); the screen."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + seconds
         while True:
             screen = self.screen()
             if all(word in screen for word in words) and not (not_ and not_ in screen):

@@ -34,8 +34,7 @@ def test_a_box_is_run_from_the_form_used_left_stopped_and_removed(
     console: Terminal, daemon: Daemon
 ) -> None:
     run_from_form(console, "mine")
-    console.type("echo $((6*7)) answers\n")
-    console.shows("42 answers")
+    console.ask("echo $((6*7)) answers", "42 answers")
     console.press(PREFIX, "d")
     console.shows("Boxes 1", "mine", "up ")
     console.press("a")
@@ -59,39 +58,32 @@ def test_a_killed_daemon_restarts_and_the_same_pane_goes_on(
     console: Terminal, daemon: Daemon
 ) -> None:
     run_from_form(console, "tough")
-    console.type("cd /etc\n")
+    console.ask("cd /etc; pwd", "\n/etc")
     daemon.kill()
     console.shows("daemon lost")
-    console.type("echo without a daemon in $PWD\n")
-    console.shows("without a daemon in /etc")
+    console.ask("echo without a daemon in $PWD", "without a daemon in /etc")
     daemon.start()
     console.shows("ctrl+] keys", not_="daemon lost")
-    console.type("echo the same shell in $PWD\n")
-    console.shows("the same shell in /etc")
+    console.ask("echo the same shell in $PWD", "the same shell in /etc")
     console.press(PREFIX, "d")
     console.shows("Boxes 1", "up ")
     console.press("e")
     console.shows("2 shell")
-    console.type("echo a second shell\n")
-    console.shows("a second shell")
+    console.ask("echo a $((1+1))nd shell", "a 2nd shell")
 
 
 def test_an_editor_edits_a_file_in_a_pane_and_follows_the_size(
     console: Terminal, daemon: Daemon
 ) -> None:
     run_from_form(console, "editor")
-    console.type("vi /tmp/note\n")
-    console.shows("/tmp/note")
+    console.ask("vi /tmp/note", "- /tmp/note")
     console.press("i")
     console.type("written in a pane")
     console.press("Escape")
     console.type(":wq\n")
-    console.type("stty size; cat /tmp/note\n")
-    console.shows("29 100", "written in a pane")
+    console.ask("clear; stty size; cat /tmp/note", "29 100", "written in a pane")
     console.resize(120, 40)
-    time.sleep(0.5)
-    console.type("clear; stty size\n")
-    console.shows("39 120")
+    console.ask("until stty size | grep '^39 12''0'; do sleep 0.1; done", "39 120")
     assert daemon.run("exec", "editor", "cat", "/tmp/note") == "written in a pane"
 
 
@@ -102,8 +94,8 @@ def test_two_viewers_of_one_box_see_the_same(
     other = new_terminal()
     other.start(daemon.command("attach", "shared"), daemon.env)
     console.shows("2 viewers")
-    other.type("echo from the other side\n")
-    console.shows("from the other side")
+    other.ask("echo from the $((1+1))nd", "from the 2nd")
+    console.shows("from the 2nd")
 
 
 def test_a_flood_leaves_the_console_answering(console: Terminal) -> None:
@@ -116,8 +108,7 @@ def test_a_flood_leaves_the_console_answering(console: Terminal) -> None:
 
 def test_the_end_of_a_box_shows_in_its_pane(console: Terminal) -> None:
     run_from_form(console, "short")
-    console.type("exit 3\n")
-    console.shows("exited with status 3", "again")
+    console.ask("exit 3", "exited with status 3", "again")
     console.press("x")
     console.shows("exited 3")
     console.press("l")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ import pytest
 from boxy_core.client.aio import Client
 from boxyd import instance
 from boxyd.server import Server
+from tests.support.waiting import eventually_async
 from tests.unit.daemon.conftest import World
 
 API = "/boxy/v1"
@@ -41,6 +42,10 @@ class Served(World):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.writers: list[asyncio.StreamWriter] = []
+
+    async def watched(self, count: int = 1) -> None:
+        """Wait until so many watchers wait for the next event."""
+        await eventually_async(lambda: len(self.house.events._waiting) == count)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_unix_connection(self.paths.socket)
@@ -86,13 +91,9 @@ async def read_reply(reader: asyncio.StreamReader) -> Reply:
     return Reply(int(first.split()[1]), headers, body)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Return as soon as the condition holds; it fails the test after 10 seconds."""
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it never came to that")
+async def awaited(end: asyncio.Future[Any], count: int = 1) -> None:
+    """Wait until so many wait for this."""
+    await eventually_async(lambda: len(end._callbacks or ()) >= count)
 
 
 async def closed(writer: asyncio.StreamWriter) -> None:

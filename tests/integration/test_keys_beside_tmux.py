@@ -11,14 +11,13 @@ import shutil
 import string
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from boxy_tui.terminal.keys import Modes, encode_key
 from tests.conftest import Workspace
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
 
@@ -31,7 +30,8 @@ with open(sys.argv[1], "wb", buffering=0) as out:
         out.write(os.read(0, 65536))
 """
 BETWEEN = "<~>"
-WITHIN = 20.0
+WITHIN = 45.0
+MODE = "#{keypad_flag}"
 
 NAMES = {
     "Up": "up", "Down": "down", "Left": "left", "Right": "right", "Home": "home", "End": "end",
@@ -75,30 +75,27 @@ def _typed_by_tmux(folder: Path, keys: list[str], modes: bytes) -> list[bytes]:
     env = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "TERM": "xterm-256color"}
     call = ["tmux", "-S", str(folder / "s"), "-f", "/dev/null"]
 
-    def tmux(*words: str) -> None:
-        subprocess.run([*call, *words], env=env, check=True, capture_output=True, timeout=WITHIN)
+    def tmux(*words: str) -> str:
+        done = subprocess.run(
+            [*call, *words], env=env, check=True, capture_output=True, text=True, timeout=WITHIN
+        )
+        return done.stdout.strip()
 
     reader = f"exec {sys.executable} -I -S {folder}/reader.py {out} '{modes.hex()}'"
     tmux("new-session", "-d", "-x", "80", "-y", "24", reader)
     try:
-        _wait(out.exists, "the reader did not start")
-        time.sleep(0.2)  # tmux reads the modes that the reader wrote before it opened the file
+        eventually(out.exists, what="the reader")
+        application = str(int(bool(modes)))  # tmux reads them when it comes to it
+        eventually(lambda: tmux("display-message", "-p", MODE) == application, what="the modes")
         for some in (keys[at : at + 50] for at in range(0, len(keys), 50)):
             words: list[str] = []
             for key in some:
                 words += ["send-keys", key, ";", "send-keys", "-l", BETWEEN, ";"]
             tmux(*words[:-1])
-        _wait(lambda: out.read_bytes().count(BETWEEN.encode()) >= len(keys), "keys are missing")
+        eventually(lambda: out.read_bytes().count(BETWEEN.encode()) >= len(keys), what="all keys")
         return out.read_bytes().split(BETWEEN.encode())[:-1]
     finally:
         tmux("kill-server")
-
-
-def _wait(holds: Callable[[], bool], words: str) -> None:
-    deadline = time.monotonic() + WITHIN
-    while not holds():
-        assert time.monotonic() < deadline, words
-        time.sleep(0.02)
 
 
 def _differing(folder: Path, table: list[tuple[str, str]], name: str) -> dict[str, str]:

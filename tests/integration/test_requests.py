@@ -11,7 +11,8 @@ import pytest
 from boxy_core import __version__
 from boxy_core.errors import BY_CODE
 from boxyd.handlers import routes
-from tests.integration.conftest import Served, closed, request, until
+from tests.integration.conftest import Served, awaited, closed, request
+from tests.support.waiting import eventually_async
 
 BAD_QUERIES = [
     "/version?x=1",
@@ -218,7 +219,8 @@ async def test_wait_is_answered_as_soon_as_the_box_ends(served: Served) -> None:
     removed = asyncio.create_task(
         served.client.request("GET", "/boxes/web/wait", query={"condition": "removed"})
     )
-    await asyncio.sleep(0.05)
+    await awaited(record.exited)
+    await awaited(record.removed, 2)
     served.shim(record).end(6)
     assert (await ended)["status"] == 6
     assert (await removed)["status"] == 6
@@ -230,9 +232,9 @@ async def test_a_start_whose_client_leaves_goes_on(served: Served) -> None:
     reader, writer = await served.connect()
     writer.write(request("POST", "/boxes/web/start"))
     await writer.drain()
-    await until(lambda: record.box.status == "starting")
+    await eventually_async(lambda: record.box.status == "starting")
     await closed(writer)
     await asyncio.sleep(0.02)
     served.launches.gate.set()
-    await until(lambda: record.box.status == "running")
+    await eventually_async(lambda: record.box.status == "running")
     assert reader.at_eof()

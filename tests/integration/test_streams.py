@@ -9,7 +9,8 @@ from typing import Any
 
 from boxy_core.protocol import STDOUT
 from boxyd.runtime.log import Log
-from tests.integration.conftest import Served, closed, read_reply, request, until
+from tests.integration.conftest import Served, awaited, closed, read_reply, request
+from tests.support.waiting import eventually_async
 
 
 async def lines(served: Served, path: str, count: int, **query: Any) -> list[Any]:
@@ -24,7 +25,7 @@ async def lines(served: Served, path: str, count: int, **query: Any) -> list[Any
 
 async def test_watch_begins_with_its_cursor_and_tells_events_as_they_come(served: Served) -> None:
     watching = asyncio.create_task(lines(served, "/watch", 4))
-    await asyncio.sleep(0.05)
+    await served.watched()
     record = await served.running("web")
     head, created, starting, started = await watching
     assert head == {"cursor": created["cursor"] - 1, "boot": served.house.events.boot}
@@ -56,7 +57,7 @@ async def test_a_flood_of_events_comes_whole_and_in_order_to_a_reader_that_keeps
     served: Served,
 ) -> None:
     watching = asyncio.create_task(lines(served, "/watch", 1001))
-    await asyncio.sleep(0.05)
+    await served.watched()
     for number in range(1000):
         served.house.events.emit("test", name=str(number))
     events = (await watching)[1:]
@@ -68,7 +69,7 @@ async def test_a_reader_that_does_not_read_costs_nobody_anything(served: Served)
     writer.write(request("GET", "/watch"))
     await writer.drain()
     reader._transport.pause_reading()  # type: ignore[attr-defined]
-    await asyncio.sleep(0.02)
+    await served.watched()
     filler = "x" * 2000
     for number in range(20_000):
         served.house.events.emit("test", name=str(number), filler=filler)
@@ -97,14 +98,11 @@ async def test_a_watcher_that_leaves_is_forgotten_though_nothing_happens(served:
     streams = [await served.connect() for _ in range(5)]
     for _, writer in streams:
         writer.write(request("GET", "/watch"))
-    await until(lambda: len(served.house.events._waiting) == 5)
+    await served.watched(5)
     for _, writer in streams:
         await closed(writer)
-    for _ in range(100):
-        if not served.house.events._waiting and len(asyncio.all_tasks()) <= before:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("somebody still waits for them")
+    await served.watched(0)
+    await eventually_async(lambda: len(asyncio.all_tasks()) <= before)
 
 
 async def test_figures_of_one_box_and_of_all(served: Served) -> None:
@@ -125,10 +123,12 @@ async def test_figures_of_a_box_that_does_not_run_are_a_conflict(served: Served)
 
 async def test_a_stream_of_figures_ends_with_its_box(served: Served) -> None:
     record = await served.running("web")
-    reading = asyncio.create_task(lines(served, "/boxes/web/stats", 1000, stream=1))
-    await asyncio.sleep(0.05)
-    served.shim(record).end(0)
-    await asyncio.wait_for(reading, 10)
+    async with served.client.stream("GET", "/boxes/web/stats", query={"stream": 1}) as answer:
+        figures = answer.lines()
+        await anext(figures)
+        served.shim(record).end(0)
+        async for _ in figures:
+            continue
 
 
 async def test_logs_are_frames_and_following_ends_with_the_box(served: Served) -> None:
@@ -145,7 +145,7 @@ async def test_logs_are_frames_and_following_ends_with_the_box(served: Served) -
     log.write(STDOUT, b"three\n")
     await asyncio.sleep(0.02)
     served.shim(record).end(0)
-    reply = await asyncio.wait_for(following, 5)
+    reply = await following
     assert reply.body.replace(b"\x01\0\0\0\0\0\0\x06", b"").endswith(b"two\nthree\n")
 
 
@@ -157,13 +157,14 @@ async def test_following_a_box_that_was_never_started_ends_at_once(served: Serve
 async def test_the_daemons_end_ends_streams_cleanly_and_waits_with_an_error(
     served: Served,
 ) -> None:
-    await served.running("web")
+    record = await served.running("web")
     watching = asyncio.create_task(served.ask("GET", "/watch"))
     waiting = asyncio.create_task(served.ask("GET", "/boxes/web/wait"))
-    await asyncio.sleep(0.05)
+    await served.watched()
+    await awaited(record.exited)
     served.house.closing.set()
-    assert (await asyncio.wait_for(watching, 5)).body.count(b"\n") == 1
-    reply = await asyncio.wait_for(waiting, 5)
+    assert (await watching).body.count(b"\n") == 1
+    reply = await waiting
     assert reply.json["error"]["code"] == "daemon-unreachable"
 
 

@@ -10,7 +10,8 @@ import socket
 import pytest
 
 from boxy_core.protocol import EXIT, RESIZE, STDIN, STDOUT, FrameReader, frame, resize
-from tests.integration.conftest import Served, closed, read_reply, request, until
+from tests.integration.conftest import Served, closed, read_reply, request
+from tests.support.waiting import eventually_async
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "boxy-stream"}
 
@@ -89,9 +90,8 @@ async def test_after_the_101_the_daemon_holds_nothing_of_the_connection(served: 
     reader, writer = await served.connect()
     writer.write(request("POST", "/boxes/web/attach", **UPGRADE))
     assert (await read_reply(reader)).status == 101
-    await asyncio.sleep(0.05)
     # this process is client, daemon and shim: one end each for client and shim, none between
-    assert _descriptors() == before + 2
+    await eventually_async(lambda: _descriptors() == before + 2)
     assert not served.house.closing.is_set()
     served.shim(record).end(0)
     await closed(writer)
@@ -159,10 +159,10 @@ async def test_a_client_that_vanishes_while_its_box_starts_hurts_nobody(served: 
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(served.paths.socket)
     sock.sendall(request("POST", "/boxes/web/start", **UPGRADE) + b"early")
-    await until(lambda: record.box.status == "starting")
+    await eventually_async(lambda: record.box.status == "starting")
     sock.close()
     served.launches.gate.set()
-    await until(lambda: record.box.status == "running")
+    await eventually_async(lambda: record.box.status == "running")
     assert (await served.client.request("GET", "/version"))["api"] == 1
 
 
@@ -178,8 +178,7 @@ async def test_a_client_that_vanishes_in_the_middle_of_an_upgrade_request_is_for
         sock.sendall(data[:cut])
         await asyncio.sleep(0.01)
         sock.close()
-    await asyncio.sleep(0.05)
-    assert _descriptors() <= before
+    await eventually_async(lambda: _descriptors() <= before)
     assert (await served.client.request("GET", "/version"))["api"] == 1
 
 
@@ -195,5 +194,4 @@ async def test_many_connections_at_once_leave_no_descriptor(served: Served) -> N
     for reader, writer in pairs:
         await frames_until_end(reader)
         await closed(writer)
-    await asyncio.sleep(0.05)
-    assert _descriptors() <= before
+    await eventually_async(lambda: _descriptors() <= before)

@@ -17,7 +17,7 @@ import pytest
 from tests.support.daemon import Daemon
 
 README = Path(__file__).parents[2] / "README.md"
-SETTLES_WITHIN = 10.0
+SETTLES_WITHIN = 30.0
 MAKES = re.compile(r"boxy (run|stop|rm|update)\b")
 
 
@@ -38,7 +38,7 @@ def _matches(expected: str, seen: str) -> bool:
 def _run(command: str, bin_folder: Path, env: dict[str, str]) -> str:
     env = {**env, "PATH": f"{bin_folder}:{env['PATH']}", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
-        ["bash", "-c", command], env=env, capture_output=True, text=True, timeout=30, check=False
+        ["bash", "-c", command], env=env, capture_output=True, text=True, timeout=60, check=False
     )
     return done.stdout + done.stderr
 

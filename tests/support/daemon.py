@@ -17,9 +17,28 @@ from boxy_core.errors import BoxyError, DaemonUnreachable
 from boxy_core.paths import Paths, default_paths
 from tests.support import nursery
 from tests.support.images import REPOSITORY
+from tests.support.waiting import eventually
 
-READY_WITHIN = 20.0
-STOPS_WITHIN = 20.0
+READY_WITHIN = 60.0
+STOPS_WITHIN = 45.0
+
+
+PROGRAM = ["-m", "boxyd"]
+
+
+def hurried(**constants: float) -> list[str]:
+    """A program that is the daemon with other values in its modules: shorter pauses.
+
+    Args:
+        constants: `network_fabric__LINGER=0.2` is LINGER of boxyd.network.fabric.
+    """
+    lines = ["import sys"]
+    for name, value in constants.items():
+        module, _, constant = name.partition("__")
+        dotted = "boxyd." + module.replace("_", ".")
+        lines.append(f"import {dotted}; {dotted}.{constant} = {value!r}")
+    lines += ["from boxyd.main import main", "sys.exit(main())"]
+    return ["-c", "\n".join(lines)]
 
 
 class Daemon:
@@ -49,6 +68,8 @@ class Daemon:
         self.options: list[str] = []
         self.prefix: list[str] = []
         """a command that the daemon is run by, as `nsenter` in another network namespace"""
+        self.program = PROGRAM
+        """what the interpreter runs; see `hurried`"""
         self.forked = True
         """whether it may be born in the nursery, where only what comes before `main` differs"""
         self._process: subprocess.Popen[bytes] | nursery.Newborn | None = None
@@ -76,7 +97,7 @@ class Daemon:
         assert not self.running, "the daemon runs already"
         self.options = list(options)
         with self.log.open("ab") as output:
-            may = self.forked and not self.prefix
+            may = self.forked and not self.prefix and self.program == PROGRAM
             newborn = nursery.born(options, self.env, output) if may else None
             self._process = newborn or self._run(options, output)
         self._wait_ready()
@@ -84,7 +105,7 @@ class Daemon:
     def _run(self, options: Sequence[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start it as a program of its own, as a user does."""
         return subprocess.Popen(
-            [*self.prefix, sys.executable, "-P", "-m", "boxyd", *options],
+            [*self.prefix, sys.executable, "-P", *self.program, *options],
             cwd="/",
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -131,6 +152,23 @@ class Daemon:
                 if error.code != "not-found":  # one with --rm may go by itself meanwhile
                     raise
 
+    def remove_all(self) -> None:
+        """Remove every box, volume and network of a user's."""
+        self.remove_boxes()
+        for volume in self.request("GET", "/volumes"):
+            self.request("DELETE", f"/volumes/{volume['name']}", query={"force": "1"})
+        for network in self.request("GET", "/networks"):
+            if network["name"] not in ("bridge", "host", "none"):
+                self.request("DELETE", f"/networks/{network['name']}")
+
+    def wait_empty(self) -> None:
+        """Wait until nothing is left of any box in its folders."""
+        places = (self.paths.boxes, f"{self.paths.run}/boxes")
+        eventually(
+            lambda: not any(os.listdir(place) for place in places if os.path.exists(place)),
+            what="no folder of a box",
+        )
+
     def _wait_ready(self) -> None:
         assert self._process is not None
         deadline = time.monotonic() + READY_WITHIN
@@ -158,7 +196,7 @@ class Daemon:
         return self.client().request(method, path, **arguments)
 
     def boxy(
-        self, *arguments: str, stdin: bytes | str = b"", timeout: float = 30.0
+        self, *arguments: str, stdin: bytes | str = b"", timeout: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
         """Run `boxy` with these arguments; its status, stdout and stderr as text."""
         done = subprocess.run(
@@ -174,7 +212,7 @@ class Daemon:
         )
         return subprocess.CompletedProcess(done.args, done.returncode, stdout, stderr)
 
-    def run(self, *arguments: str, stdin: bytes | str = b"", timeout: float = 30.0) -> str:
+    def run(self, *arguments: str, stdin: bytes | str = b"", timeout: float = 60.0) -> str:
         """Like `boxy`, for what must succeed: its stdout, without the last newline."""
         done = self.boxy(*arguments, stdin=stdin, timeout=timeout)
         assert done.returncode == 0, f"boxy {' '.join(arguments)}: {done.stderr}{done.stdout}"
@@ -184,7 +222,7 @@ class Daemon:
         """The argument list that runs `boxy` here; give it `env` as well."""
         return [sys.executable, "-P", "-m", "boxy_cli.main", *arguments]
 
-    def wait_status(self, ref: str, status: str, seconds: float = 15.0) -> dict[str, Any]:
+    def wait_status(self, ref: str, status: str, seconds: float = 45.0) -> dict[str, Any]:
         """Wait until the box's status is `status`; the box."""
         deadline = time.monotonic() + seconds
         while True:

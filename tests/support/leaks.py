@@ -23,6 +23,11 @@ DAEMONS = 4
 """a test's daemons have their roots at d0/root, d1/root ..."""
 
 
+KINDS = frozenset({"process", "mount", "cgroup", "socket", "network link"})
+OF_BOXES = frozenset({"mount", "cgroup"})
+"""what a daemon that goes on, but without a box, has none of"""
+
+
 @dataclass(frozen=True)
 class Leak:
     """One thing that should be gone. `pid` is set for a process, `path` for what has a place."""
@@ -51,24 +56,27 @@ class LeakChecker:
         self._links = tuple("bx" + instance_of(root) for root in roots)
         self._born = int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
 
-    def wait_until_clean(self, seconds: float = 5.0) -> list[Leak]:
-        """What is left once it stopped shrinking, or after `seconds`; normally []."""
+    def wait_until_clean(self, seconds: float = 20.0, kinds: frozenset[str] = KINDS) -> list[Leak]:
+        """What of these kinds is left after `seconds`; [] as soon as that is nothing."""
         deadline = time.monotonic() + seconds
         while True:
-            left = list(self.find())
+            left = list(self.find(kinds))
             if not left or time.monotonic() > deadline:
                 return left
             time.sleep(0.05)
 
-    def find(self) -> Iterator[Leak]:
-        """Everything of this test that is on the machine now."""
-        yield from self._processes()
-        yield from self._mounts()
-        yield from self._cgroups()
-        yield from self._sockets()
-        for link in os.listdir("/sys/class/net"):
-            if link.startswith(self._links):
-                yield Leak("network link", link)
+    def find(self, kinds: frozenset[str] = KINDS) -> Iterator[Leak]:
+        """Everything of this test, of these kinds, that is on the machine now."""
+        finders = {
+            "process": self._processes,
+            "mount": self._mounts,
+            "cgroup": self._cgroups,
+            "socket": self._sockets,
+            "network link": self._network_links,
+        }
+        for kind, finder in finders.items():
+            if kind in kinds:
+                yield from finder()
 
     def clear(self, leaks: Iterable[Leak]) -> None:
         """Remove what was left, so that one leak fails one test only."""
@@ -105,6 +113,11 @@ class LeakChecker:
             *_, name = line.split(" ")
             if self._marked(name):
                 yield Leak("socket", name)
+
+    def _network_links(self) -> Iterator[Leak]:
+        for link in os.listdir("/sys/class/net"):
+            if link.startswith(self._links):
+                yield Leak("network link", link)
 
     def _processes(self) -> Iterator[Leak]:
         family = _family()

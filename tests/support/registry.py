@@ -24,17 +24,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from boxy_core.image.manifest import CONFIG, LAYER, MANIFEST
+from tests.support.free_ports import free_port
 from tests.support.images import REPOSITORY
 
-READY_WITHIN = 15.0
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody has at this moment."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+READY_WITHIN = 60.0
 
 
 class RegistryServer:
@@ -86,7 +79,7 @@ class RegistryServer:
         """End it, by a signal."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(20)
+            self._process.wait(60)
             self._process = None
 
     def __enter__(self) -> Self:

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.support.free_ports import free_port
+
 IMAGE = "application/vnd.oci.image.manifest.v1+json"
 
 
@@ -41,9 +43,7 @@ class Registry:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            self.port = int(sock.getsockname()[1])
+        self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self.log = root.parent / f"{root.name}.log"
 
@@ -56,7 +56,7 @@ class Registry:
         ]  # fmt: skip
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stderr=log, stdout=log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             try:
                 assert self.ask("GET", "/readyz").status == 200
@@ -70,7 +70,22 @@ class Registry:
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
+
+    def arrived(self, place: str) -> int:
+        """Bytes on the disk of the upload at this place."""
+        folder = self.root / "uploads"
+        name = place.partition("?")[0].rpartition("/")[2]
+        parts = [path for path in folder.rglob("*") if name in str(path) and path.is_file()]
+        return sum(path.stat().st_size for path in parts)
+
+    def refuses(self) -> bool:
+        """Whether nobody listens there any more."""
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 20).close()
+        except ConnectionRefusedError:
+            return True
+        return False
 
     def workers(self) -> list[int]:
         assert self.process is not None

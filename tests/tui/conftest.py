@@ -17,7 +17,7 @@ from boxy_tui.panes.session import SessionPane
 from boxy_tui.screens.panes import PanesScreen
 from tests.tui.fake_daemon import MIB, NOW, FakeDaemon, make_box
 
-PATIENCE = 10.0
+PATIENCE = 45.0
 
 
 def make_app(path: Path) -> BoxyApp:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield make
     for server in started:
-        server.stop()
+        server.stop(signal.SIGKILL)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def new_registry(workspace: Workspace) -> Iterator[Callable[[], Registry]]:
     yield make
     for registry in made:
         if registry.process is not None:
-            registry.stop()
+            registry.stop(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import http.client
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.registry_process import Registry, digest_of
+from tests.support.waiting import eventually
 
 Ask = Callable[..., http.client.HTTPResponse]
 DATA = os.urandom(3 << 20)
@@ -125,10 +125,7 @@ def test_a_broken_upstream_tears_the_answer_and_leaves_nothing(
         with pytest.raises(http.client.IncompleteRead):
             answer.read()
     uploads = Path(cache.root) / "uploads"
-    deadline = time.monotonic() + 5
-    while list(uploads.iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: not list(uploads.iterdir()))
     assert not [path for path in (cache.root / "blobs").rglob("*") if path.is_file()]
     upstream.breaks, upstream.body = False, DATA
     assert ask(digest).read() == DATA  # the next who asks begins anew

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.registry_process import IMAGE, Registry, digest_of, image_of
+from tests.support.waiting import eventually
 
 
 def test_a_kill_in_an_upload_leaves_no_torn_blob_and_the_upload_goes_on(
@@ -29,7 +30,7 @@ def test_a_kill_in_an_upload_leaves_no_torn_blob_and_the_upload_goes_on(
     with socket.create_connection(("127.0.0.1", registry.port)) as sock:
         head = f"PATCH {place} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
         sock.sendall(head.encode() + data[: 3 << 20])
-        time.sleep(0.3)
+        eventually(lambda: registry.arrived(place) > 1 << 20)
         registry.stop(signal.SIGKILL)
     assert registry.command("scrub").returncode == 0
     registry.start()
@@ -43,20 +44,18 @@ def test_a_kill_in_an_upload_leaves_no_torn_blob_and_the_upload_goes_on(
 
 
 def test_a_request_under_way_is_answered_before_the_end(registry: Registry) -> None:
-    place, data = registry.begin(), os.urandom(300_000)
+    place, data = registry.begin(), os.urandom(900_000)
     with socket.create_connection(("127.0.0.1", registry.port), timeout=10) as sock:
         head = (
             f"PUT {place}?digest={digest_of(data)} HTTP/1.1\r\nHost: x\r\n"
             f"Content-Length: {len(data)}\r\n\r\n"
         )
-        sock.sendall(head.encode() + data[:100_000])
-        time.sleep(0.2)
+        sock.sendall(head.encode() + data[:600_000])
+        eventually(lambda: registry.arrived(place) > 0)
         assert registry.process is not None
         registry.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        with pytest.raises(OSError, match="refused"):
-            registry.ask("GET", "/v2/")
-        sock.sendall(data[100_000:])
+        eventually(registry.refuses)
+        sock.sendall(data[600_000:])
         assert b" 201 " in sock.recv(4000).split(b"\r\n")[0]
     assert registry.stop() == 0
 
@@ -76,17 +75,11 @@ def test_workers_share_uploads_and_a_dead_one_is_replaced(
     before = registry.workers()
     assert len(before) == 3
     os.kill(before[0], signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while len(set(registry.workers()) - set(before)) < 1:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: set(registry.workers()) - set(before))
     assert registry.ask("GET", f"/v2/a/blobs/{digest_of(data)}").body == data
     workers = registry.workers()
     registry.stop(signal.SIGKILL)  # what the workers must notice by themselves
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
@@ -145,14 +138,14 @@ def test_churn_ends_with_a_clean_scrub(new_registry: Callable[[], Registry]) -> 
     registry = new_registry()
     config = '[collection]\nevery = "300ms"\ngrace = "1s"\nuploads = "2s"\n'
     registry.start("--workers", "2", "--access-log", "off", config=config)
-    ended = time.monotonic() + 8
+    enough, latest = threading.Event(), time.monotonic() + 60
     pushed: dict[int, int] = {}
     failures: list[str] = []
 
     def churn(number: int) -> None:
         pushed[number] = 0
         count = 0
-        while time.monotonic() < ended:
+        while not enough.is_set():
             count += 1
             with suppress(OSError, HTTPException):  # a worker was killed under us
                 _one_round(registry, f"r{number}", count, failures)
@@ -161,15 +154,19 @@ def test_churn_ends_with_a_clean_scrub(new_registry: Callable[[], Registry]) -> 
     threads = [threading.Thread(target=churn, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
-    while time.monotonic() < ended - 1:
-        time.sleep(0.7)
+    kills = 0
+    while (kills < 5 or sum(pushed.values()) < 24) and time.monotonic() < latest:
+        time.sleep(0.5)
         with suppress(ProcessLookupError, IndexError):
             os.kill(registry.workers()[0], signal.SIGKILL)
+            kills += 1
         registry.command("gc", "--grace", "1s", "--untagged")
+    enough.set()
     for thread in threads:
         thread.join()
     registry.stop()
     assert failures == []
+    assert kills >= 5
     assert sum(pushed.values()) > 8
     scrubbed = registry.command("scrub", "--json")
     assert json.loads(scrubbed.stdout)["findings"] == [], scrubbed.stdout

@@ -22,19 +22,14 @@ from typing import Any, ClassVar
 import pytest
 
 from boxy_registry.main import main
+from tests.support.free_ports import free_port
 from tests.support.images import write_image
-from tests.support.registry import RegistryServer, digest, free_port, layer, oci_image
+from tests.support.registry import RegistryServer, digest, layer, oci_image
+from tests.support.waiting import eventually
 
 Start = Callable[..., RegistryServer]
 IMAGE = oci_image([layer({"a": b"1"}), layer({"b": b"2"})])
 LIST = "/v2/{}/tags/list"
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 # ---------------------------------------------------------------------- TLS
@@ -56,7 +51,7 @@ def served_name(port: int) -> str:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", port), 5) as plain,
+        socket.create_connection(("127.0.0.1", port), 20) as plain,
         context.wrap_socket(plain) as sock,
     ):
         der = sock.getpeercert(binary_form=True)
@@ -72,11 +67,11 @@ def test_a_renewed_certificate_is_served_without_a_restart(tmp_path: Path, start
     # half of a pair is never put in force
     good = Path(key).read_bytes()
     Path(key).write_text("nonsense")
-    time.sleep(2.5)
+    eventually(lambda: "the certificate stays as it was" in registry.log.read_text())
     assert served_name(registry.port) == "first"
     Path(key).write_bytes(good)
     make_certificate(tmp_path, "second")
-    wait_for(lambda: served_name(registry.port) == "second")
+    eventually(lambda: served_name(registry.port) == "second", every=0.2)
     # a large blob goes through TLS whole
     big = os.urandom(3 << 20)
     context = ssl.create_default_context(cafile=cert)
@@ -273,7 +268,7 @@ def test_a_push_is_told_signed_and_again_until_it_arrives(
     def told() -> list[dict[str, Any]]:
         return [event for _, body in Receiver.got for event in json.loads(body)["events"]]
 
-    wait_for(lambda: any(event["tags"] == ["1"] for event in told()))
+    eventually(lambda: any(event["tags"] == ["1"] for event in told()))
     event = next(event for event in told() if event["kind"] == "manifest")
     assert (event["action"], event["repository"]) == ("push", "team/app")
     assert event["digest"] == IMAGE.digest
@@ -282,15 +277,17 @@ def test_a_push_is_told_signed_and_again_until_it_arrives(
     expected = hmac.new(b"shared", body, hashlib.sha256).hexdigest()
     assert headers["X-Boxy-Signature"] == f"sha256={expected}"
     registry.ask("DELETE", "/v2/team/app/manifests/1")
-    wait_for(lambda: told()[-1]["action"] == "delete")
+    eventually(lambda: told()[-1]["action"] == "delete")
     # a receiver that is away, and a kill meanwhile
     Receiver.failures = 1_000_000
+    tried = registry.log.read_text().count("again in")
     registry.push("team/app", "2", IMAGE)
-    registry.stop(signal.SIGKILL)
+    eventually(lambda: registry.log.read_text().count("again in") > tried)
+    registry.stop(signal.SIGKILL)  # while it waits: what it had sent would be told twice
     Receiver.failures = 0
     assert "2" not in [tag for event in told() for tag in event["tags"]]
     registry.start()
-    wait_for(lambda: told()[-1]["tags"] == ["2"])
+    eventually(lambda: told()[-1]["tags"] == ["2"])
     assert len({event["id"] for event in told()}) == len(told())
     registry.stop()
     assert "lost" not in registry.log.read_text()

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from tests.support.daemon import Daemon
+from tests.support.waiting import eventually
 
 
 def lines(daemon: Daemon, script: str, *flags: str) -> list[str]:
@@ -133,10 +134,15 @@ def test_the_hosts_namespaces_are_seen_but_not_ruled(daemon: Daemon) -> None:
     assert "not permitted" in found[2]
     assert int(found[3]) > 0
     box = daemon.run(
-        "run", "-d", "--init", "--pid", "host", "alpine", "sh", "-c", "sleep 99 & sleep 98"
+        "run", "-d", "--init", "--pid", "host", "alpine", "sh", "-c", "sleep 86399 & sleep 86398"
     )
+
+    def ours() -> list[Path]:
+        return [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"sleep\x008639" in _read(p)]
+
+    eventually(lambda: len(ours()) == 2)
     daemon.run("stop", "-t", "0", box)
-    assert not [p for p in Path("/proc").glob("[0-9]*/cmdline") if b"sleep\09" in _read(p)]
+    eventually(lambda: not ours())
 
 
 def _read(path: Path) -> bytes:
@@ -148,7 +154,7 @@ def _read(path: Path) -> bytes:
 
 def test_clocks_of_its_own_begin_with_the_box(daemon: Daemon) -> None:
     daemon.run("run", "-d", "--name", "t", "--time", "private", "alpine", "sleep", "100")
-    assert float(daemon.run("exec", "t", "cat", "/proc/uptime").split()[0]) < 20
+    assert float(daemon.run("exec", "t", "cat", "/proc/uptime").split()[0]) < 60
     own = float(Path("/proc/uptime").read_text().split()[0])
     assert float(lines(daemon, "cut -d' ' -f1 /proc/uptime")[0]) >= own
 

@@ -6,11 +6,11 @@ import json
 import os
 import signal
 import subprocess
-import time
 
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.waiting import eventually
 
 
 def pipeline(daemon: Daemon, script: str) -> subprocess.CompletedProcess[str]:
@@ -52,7 +52,7 @@ def test_a_box_works_in_a_pipeline_byte_for_byte(daemon: Daemon) -> None:
 def test_a_reader_that_stops_early_ends_the_box(daemon: Daemon) -> None:
     done = pipeline(daemon, 'boxy run --rm alpine yes | head -1; echo "${PIPESTATUS[@]}"')
     assert done.stdout == "y\n141 0\n"
-    assert daemon.request("GET", "/boxes", query={"all": 1}) == []
+    eventually(lambda: daemon.request("GET", "/boxes", query={"all": 1}) == [])
 
 
 def test_signals_reach_the_command(daemon: Daemon) -> None:
@@ -67,7 +67,7 @@ def test_signals_reach_the_command(daemon: Daemon) -> None:
 
 
 def test_ctrl_c_three_times_ends_what_ignores_it(daemon: Daemon) -> None:
-    script = "trap '' INT; echo ready; exec sleep 100"
+    script = "trap 'echo heard' INT; echo ready; while :; do sleep 0.1; done"
     command = daemon.command("run", "--rm", "alpine", "sh", "-c", script)
     with subprocess.Popen(
         command, env=daemon.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -76,7 +76,7 @@ def test_ctrl_c_three_times_ends_what_ignores_it(daemon: Daemon) -> None:
         assert client.stderr is not None
         assert client.stdout.readline() == "ready\n"
         client.send_signal(signal.SIGINT)
-        time.sleep(0.2)
+        assert client.stdout.readline() == "heard\n"
         client.send_signal(signal.SIGINT)
         assert "ctrl-c once more kills it" in client.stderr.readline()
         client.send_signal(signal.SIGINT)

@@ -19,6 +19,9 @@ import pytest
 from boxy_core import cast
 from tests.support.daemon import Daemon
 
+SIZED = "until stty size | grep -q '^20 7''0'; do sleep 0.1; done; stty size\r"
+"""says `20 70` once the new size is there: it may come behind what was typed after it"""
+
 
 class Screen:
     """A client on a pseudo-terminal of its own."""
@@ -38,7 +41,7 @@ class Screen:
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
-    def expect(self, text: str, seconds: float = 15.0) -> None:
+    def expect(self, text: str, seconds: float = 45.0) -> None:
         """Wait until the text appears behind what was expected last."""
         wanted = text.encode()
         deadline = time.monotonic() + seconds
@@ -58,7 +61,7 @@ class Screen:
 
     def wait(self) -> int:
         """The client's status, with all its output taken off the terminal."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 45
         while self.process.poll() is None and time.monotonic() < deadline:
             if select.select([self.master], [], [], 0.05)[0]:
                 self.seen += os.read(self.master, 65536)
@@ -96,7 +99,7 @@ def test_a_shell_has_a_terminal_of_the_right_size_that_follows(
     one.expect("/dev/pts/0")
     assert one.raw()
     one.resize(20, 70)
-    one.type("stty size\r")
+    one.type(SIZED)
     one.expect("20 70")
     one.type("exit 3\r")
     assert one.wait() == 3
@@ -215,7 +218,7 @@ def test_a_box_is_recorded_from_its_start_and_the_recording_plays(
     one.type("stty size; echo é\r")
     one.expect("30 90")
     one.resize(20, 70)
-    one.type("stty size\r")
+    one.type(SIZED)
     one.expect("20 70")
     one.type("\x10\x11")
     one.expect("seconds recorded")

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, hurried
 from tests.support.images import AlpineRegistry
+from tests.support.waiting import eventually
 
 
 def test_what_a_layer_takes_is_told_and_a_limit_refused_where_it_cannot_be_kept(
-    daemon: Daemon,
+    new_daemon: Callable[..., Daemon], alpine_registry: AlpineRegistry
 ) -> None:
+    daemon = new_daemon(alpine_registry.folder)
+    daemon.program = hurried(disk__EVERY=0.5)
+    daemon.start()
     write = "dd if=/dev/zero of=/big bs=1M count=3 2>/dev/null; sleep 100"
     box = daemon.run("run", "-d", "--name", "w", "alpine", "sh", "-c", write)
-    deadline = time.monotonic() + 25
-    while (daemon.request("GET", f"/boxes/{box}")["disk"] or 0) < 3 << 20:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    eventually(lambda: (daemon.request("GET", f"/boxes/{box}")["disk"] or 0) >= 3 << 20, every=0.2)
     assert "MiB" in daemon.run("ps", "-s").splitlines()[1].split()[-1]
     (sample,) = daemon.request("GET", "/boxes")
     assert sample["disk"] >= 3 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
@@ -13,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from boxy_core.errors import BoxyError
+from boxy_core.errors import BoxyError, NotFound
 from boxy_core.protocol import STDIN, STDOUT, FrameReader, frame
-from tests.privileged.daemon.test_real_boxes import create, eventually, run
+from tests.privileged.daemon.test_real_boxes import READY, create, run, said_ready
 from tests.support.daemon import Daemon
+from tests.support.waiting import eventually
 
 
 def test_boxes_and_attached_clients_do_not_notice_that_the_daemon_is_killed(
@@ -51,7 +53,7 @@ def test_every_state_is_taken_up_as_it_is(daemon: Daemon) -> None:
     daemon.request("POST", "/boxes/paused/pause")
     daemon.wait_status(exited["id"], "exited")
     daemon.kill()
-    time.sleep(0.8)  # `short` ends while nobody looks
+    eventually(Path(daemon.paths.box(short["id"]), "exit.json").exists)  # while nobody looks
     daemon.start()
     states = {b["id"]: b for b in daemon.request("GET", "/boxes", query={"all": 1})}
     assert states[running["id"]]["status"] == "running"
@@ -68,8 +70,8 @@ def test_every_state_is_taken_up_as_it_is(daemon: Daemon) -> None:
 def test_a_clean_end_leaves_boxes_running_and_stop_boxes_takes_them_along(
     daemon: Daemon,
 ) -> None:
-    box = run(daemon, "sh", "-c", "trap 'exit 6' TERM; while :; do sleep 0.05; done")
-    time.sleep(0.3)
+    box = run(daemon, "sh", "-c", f"trap 'exit 6' TERM; {READY}")
+    said_ready(daemon, box)
     assert daemon.stop() == 0
     assert os.path.exists(f"/proc/{box['pid']}")
     daemon.start("--stop-boxes")
@@ -159,10 +161,21 @@ def _check_consistent(daemon: Daemon) -> None:
     boxes: list[dict[str, Any]] = daemon.request("GET", "/boxes", query={"all": 1})
     for box in boxes:
         assert box["status"] in ("created", "running", "exited", "stopping", "lost"), box
-        if box["status"] == "running":
-            assert os.path.exists(f"/proc/{box['pid']}"), box
-        on_disk = json.loads(Path(daemon.paths.box(box["id"]), "box.json").read_text())
-        assert on_disk["id"] == box["id"]
-    for box in boxes:
         if box["status"] == "lost":
             assert box["error"], box
+        eventually(functools.partial(_is_true, daemon, box["id"]), what=str(box))
+
+
+def _is_true(daemon: Daemon, box_id: str) -> bool:
+    """Whether a box is as it is told to be; one that lives briefly ends between two looks."""
+    try:
+        box: dict[str, Any] = daemon.request("GET", f"/boxes/{box_id}")
+    except NotFound:
+        return not os.path.exists(daemon.paths.box(box_id))
+    if box["status"] == "running" and not os.path.exists(f"/proc/{box['pid']}"):
+        return False
+    try:
+        on_disk = json.loads(Path(daemon.paths.box(box_id), "box.json").read_text())
+    except FileNotFoundError:
+        return False
+    return bool(on_disk["id"] == box_id)

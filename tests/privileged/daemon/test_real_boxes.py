@@ -8,7 +8,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,14 @@ from boxy_core.client.blocking import Upgraded
 from boxy_core.errors import BoxyError, CommandNotFound, Conflict, NotFound
 from boxy_core.protocol import EXIT, STDERR, STDIN, STDIN_EOF, STDOUT, frame
 from tests.support.daemon import Daemon
+from tests.support.waiting import eventually
+
+
+@pytest.fixture
+def daemon(shared_daemon: Daemon) -> Daemon:
+    """One for all tests here."""
+    return shared_daemon
+
 
 SLEEP = ["sleep", "600"]
 
@@ -67,11 +74,13 @@ def cursor(daemon: Daemon) -> int:
         return int(next(lines)["cursor"])
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 15.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
+READY = "echo ready; while :; do sleep 0.05; done"
+
+
+def said_ready(daemon: Daemon, box: dict[str, Any]) -> None:
+    """Wait until the box has come to `READY`, with what stands before it done."""
+    log = Path(daemon.paths.box(box["id"]), "log")
+    eventually(lambda: log.exists() and b"ready" in log.read_bytes())
 
 
 def test_start_attached_gives_every_byte_and_the_status(daemon: Daemon) -> None:
@@ -120,9 +129,10 @@ def test_the_order_of_events_of_a_whole_run(daemon: Daemon) -> None:
 
 
 def test_stop_lets_a_box_end_by_itself_and_kills_one_that_will_not(daemon: Daemon) -> None:
-    polite = run(daemon, "sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done")
-    stubborn = run(daemon, "sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")
-    time.sleep(0.3)  # for the traps to be set
+    polite = run(daemon, "sh", "-c", f"trap 'exit 5' TERM; {READY}")
+    stubborn = run(daemon, "sh", "-c", f"trap '' TERM; {READY}")
+    for box in (polite, stubborn):
+        said_ready(daemon, box)
     assert daemon.request("POST", f"/boxes/{polite['id']}/stop")["exit"]["status"] == 5
     box = daemon.request("POST", f"/boxes/{stubborn['id']}/stop", query={"timeout": 0.2})
     assert (box["status"], box["exit"]["signal"]) == ("exited", 9)
@@ -133,10 +143,12 @@ def test_pause_stops_time_in_the_box_and_unpause_lets_it_go_on(daemon: Daemon) -
     log = Path(daemon.paths.box(box["id"]), "log")
     eventually(log.exists)
     daemon.request("POST", f"/boxes/{box['id']}/pause")
-    time.sleep(0.1)
-    size = log.stat().st_size
-    time.sleep(0.2)
-    assert log.stat().st_size == size
+    sizes = [-1, log.stat().st_size]  # what it had said before is still written down
+    while sizes[-1] != sizes[-2]:
+        time.sleep(0.3)
+        sizes.append(log.stat().st_size)
+    assert len(sizes) < 10
+    size = sizes[-1]
     with pytest.raises(Conflict):
         daemon.request("POST", f"/boxes/{box['id']}/exec", body={"command": ["true"]})
     daemon.request("POST", f"/boxes/{box['id']}/unpause")
@@ -189,10 +201,12 @@ def test_a_missing_command_is_127_and_leaves_nothing_running(daemon: Daemon) -> 
 def test_limits_change_while_the_box_runs(daemon: Daemon) -> None:
     box = run(daemon, limits={"pids": 50})
     daemon.request("POST", f"/boxes/{box['id']}/update", body={"pids": 20, "memory": 64 << 20})
-    eventually(
-        lambda: daemon.request("GET", f"/boxes/{box['id']}/stats")["memory_limit"] == 64 << 20
-    )
-    assert daemon.request("GET", f"/boxes/{box['id']}/stats")["pids_limit"] == 20
+
+    def limits() -> tuple[int, int]:
+        stats = daemon.request("GET", f"/boxes/{box['id']}/stats")
+        return stats["memory_limit"], stats["pids_limit"]
+
+    eventually(lambda: limits() == (64 << 20, 20))
 
 
 def test_a_box_killed_for_want_of_memory_says_so(daemon: Daemon) -> None:
@@ -208,9 +222,13 @@ def test_a_box_killed_for_want_of_memory_says_so(daemon: Daemon) -> None:
 
 def test_top_shows_the_boxs_own_users(daemon: Daemon) -> None:
     box = run(daemon, "sh", "-c", "sleep 600 & exec sleep 601", user="1000:1000")
-    eventually(lambda: len(daemon.request("GET", f"/boxes/{box['id']}/top")) == 2)
-    processes = daemon.request("GET", f"/boxes/{box['id']}/top")
-    assert sorted(p["command"] for p in processes) == ["sleep 600", "sleep 601"]
+
+    def top() -> list[dict[str, Any]]:
+        told: list[dict[str, Any]] = daemon.request("GET", f"/boxes/{box['id']}/top")
+        return told
+
+    eventually(lambda: sorted(p["command"] for p in top()) == ["sleep 600", "sleep 601"], what=top)
+    processes = top()
     assert {p["uid"] for p in processes} == {1000}
     assert box["pid"] in {p["pid"] for p in processes}
 
@@ -240,22 +258,27 @@ def test_logs_are_the_boxs_bytes_also_while_it_runs(daemon: Daemon) -> None:
 
 
 def test_what_a_box_leaves_on_its_disk_is_removed_however_deep(daemon: Daemon) -> None:
-    script = "i=0; while [ $i -lt 1500 ]; do mkdir d; cd d; ln -s / l; i=$((i+1)); done"
+    script = (
+        "deep=$(yes d/ | head -n 1500 | tr -d '\\n'); mkdir -p $deep; ln -s / d/l; "
+        "cd $deep; mkdir -p $deep; ln -s / $deep/l; ln -s / d/l; echo $?"
+    )
     box = run(daemon, "sh", "-c", script)
-    daemon.wait_status(box["id"], "exited", 60)
+    assert daemon.wait_status(box["id"], "exited", 60)["exit"]["status"] == 0
     daemon.request("DELETE", f"/boxes/{box['id']}")
     assert os.listdir(daemon.paths.boxes) == []
 
 
 def test_a_box_keeps_what_it_wrote_over_a_restart(daemon: Daemon) -> None:
     box = run(daemon, "sh", "-c", "echo line >> /root/kept; exec sleep 600")
+
+    def kept() -> bytes:
+        body = {"command": ["sh", "-c", "cat /root/kept; true"]}
+        return output(daemon.client().upgrade(f"/boxes/{box['id']}/exec", body=body))[0]
+
+    eventually(lambda: kept() == b"line\n")
     again = daemon.request("POST", f"/boxes/{box['id']}/restart", query={"timeout": 0})
     assert again["restarts"] == 1
-    stream = daemon.client().upgrade(
-        f"/boxes/{box['id']}/exec", body={"command": ["cat", "/root/kept"]}
-    )
-    eventually(lambda: True)
-    assert output(stream)[0].count(b"line") >= 1
+    eventually(lambda: kept() == b"line\nline\n")
 
 
 def test_a_removed_box_is_not_found_but_its_end_is_remembered(daemon: Daemon) -> None:

@@ -15,8 +15,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.waiting import eventually
 
 WRITER = "i=0; while :; do i=$((i+1)); echo $i > /a; echo $i > /b; done"
+
+
+def _writes(daemon: Daemon, name: str) -> None:
+    """Wait until the box is in the middle of its writing."""
+    upper = Path(daemon.paths.box(daemon.request("GET", f"/boxes/{name}")["id"]), "upper")
+    eventually((upper / "b").exists)
 
 
 @pytest.fixture
@@ -43,7 +50,7 @@ def test_files_go_in_and_out_by_dockers_rules(daemon: Daemon, here: Path, runs: 
     daemon.run("run", "-d", "--name", "box", "alpine", "sh", "-c",
                "mkdir -p /d/e && echo 1 > /d/e/f && ln -s e /d/l && touch /ready && "
                "sleep 600")  # fmt: skip
-    _until(lambda: daemon.boxy("exec", "box", "test", "-e", "/ready").returncode == 0)
+    eventually(lambda: daemon.boxy("exec", "box", "test", "-e", "/ready").returncode == 0)
     if not runs:
         daemon.run("stop", "-t", "0", "box")
     daemon.run("cp", "box:/d", str(here))
@@ -86,7 +93,7 @@ def test_a_box_that_swaps_symlinks_meanwhile_gains_nothing(daemon: Daemon, here:
     daemon.run("run", "-d", "--name", "evil", "alpine", "sh", "-c",
                f"mkdir /d /keep; ln -s {marker} /l; touch /ready; "
                "while :; do mv -T /d /x; mv -T /l /d; mv -T /d /l; mv -T /x /d; done")  # fmt: skip
-    _until(lambda: daemon.boxy("exec", "evil", "test", "-e", "/ready").returncode == 0)
+    eventually(lambda: daemon.boxy("exec", "evil", "test", "-e", "/ready").returncode == 0)
     (here / "file").write_text("ours\n")
     for _ in range(12):
         daemon.boxy("cp", str(here / "file"), "evil:/d/file")
@@ -97,7 +104,7 @@ def test_a_box_that_swaps_symlinks_meanwhile_gains_nothing(daemon: Daemon, here:
 
 def test_a_copy_of_a_working_box_is_of_one_moment(daemon: Daemon, here: Path) -> None:
     daemon.run("run", "-d", "--name", "w", "alpine", "sh", "-c", WRITER)
-    time.sleep(0.5)
+    _writes(daemon, "w")
     for number in range(4):
         snapshot = daemon.request("POST", "/boxes/w/snapshots", query={"name": f"s{number}"})
         assert 0 < snapshot["frozen"] < 5
@@ -107,7 +114,7 @@ def test_a_copy_of_a_working_box_is_of_one_moment(daemon: Daemon, here: Path) ->
         assert a in (-1, b, b + 1) or b == -1
     assert daemon.request("GET", "/boxes/w")["status"] == "running"
     first = int(daemon.run("exec", "w", "cat", "/b") or 0)
-    _until(lambda: int(daemon.run("exec", "w", "cat", "/b") or 0) > first)
+    eventually(lambda: int(daemon.run("exec", "w", "cat", "/b") or 0) > first)
     assert [line.split()[0] for line in daemon.run("snapshot", "ls", "w").splitlines()[1:]] == [
         "s0", "s1", "s2", "s3",
     ]  # fmt: skip
@@ -115,7 +122,7 @@ def test_a_copy_of_a_working_box_is_of_one_moment(daemon: Daemon, here: Path) ->
 
 def test_a_daemon_that_is_killed_in_between_leaves_no_box_frozen(daemon: Daemon) -> None:
     box = daemon.run("run", "-d", "alpine", "sh", "-c", WRITER)
-    time.sleep(0.3)
+    _writes(daemon, box)
     stop = threading.Event()
 
     def take() -> None:
@@ -128,7 +135,7 @@ def test_a_daemon_that_is_killed_in_between_leaves_no_box_frozen(daemon: Daemon)
     thread = threading.Thread(target=take)
     thread.start()
     mark = Path(daemon.paths.box(box), "frozen")
-    _until(mark.exists, every=0)  # it stands for milliseconds
+    eventually(mark.exists, every=0)  # it stands for milliseconds
     daemon.kill()
     stop.set()
     thread.join()
@@ -137,7 +144,7 @@ def test_a_daemon_that_is_killed_in_between_leaves_no_box_frozen(daemon: Daemon)
     assert not mark.exists()
     assert not [name for name in os.listdir(mark.parent) if name.startswith(".copy")]
     before = daemon.run("exec", box, "cat", "/b")
-    _until(lambda: daemon.run("exec", box, "cat", "/b") != before)
+    eventually(lambda: daemon.run("exec", box, "cat", "/b") != before)
 
 
 def test_a_snapshot_is_restored_a_box_cloned_exported_and_committed(
@@ -146,7 +153,7 @@ def test_a_snapshot_is_restored_a_box_cloned_exported_and_committed(
     daemon.run("run", "-d", "--name", "db", "-v", "data:/data", "alpine", "sh", "-c",
                "echo one > /f; rm -rf /etc/apk /etc/motd; mkdir /etc/apk; touch /data/x /ready; "
                "sleep 600")  # fmt: skip
-    _until(lambda: daemon.boxy("exec", "db", "test", "-e", "/ready").returncode == 0)
+    eventually(lambda: daemon.boxy("exec", "db", "test", "-e", "/ready").returncode == 0)
     daemon.run("snapshot", "create", "db", "before")
     daemon.run("exec", "db", "sh", "-c", "echo two > /f")
     refused = daemon.boxy("snapshot", "restore", "db", "before")
@@ -193,12 +200,5 @@ def test_a_client_that_leaves_in_the_middle_of_a_copy_keeps_no_box_from_starting
         time.sleep(0.3)
     began = time.monotonic()
     daemon.run("start", "still")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
     assert daemon.run("exec", "still", "echo", "there") == "there"
-
-
-def _until(condition: object, seconds: float = 20.0, every: float = 0.03) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(every)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from typing import Any
 
 from boxyd.runtime import capabilities
 from tests.support.daemon import Daemon
+from tests.support.waiting import eventually
 
 
 def sections(daemon: Daemon, name: str) -> dict[str, list[dict[str, Any]]]:
@@ -29,10 +29,9 @@ def by_hand(command: str) -> str:
 def test_a_running_box_is_what_it_is_said_to_be(daemon: Daemon) -> None:
     daemon.run("run", "-d", "--name", "web", "-m", "64m", "--pids-limit", "50", "alpine",
                "sh", "-c", "sleep 600 & wait")  # fmt: skip
-    deadline = time.monotonic() + 15
-    while "sleep 600" not in daemon.run("top", "web"):  # the box runs before its child
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(  # the box runs before its child
+        lambda: "sleep 600" in [p["command"] for p in daemon.request("GET", "/boxes/web/top")]
+    )
     found = sections(daemon, "web")
     box = daemon.request("GET", "/boxes/web")
     said = {
@@ -75,7 +74,7 @@ def test_what_is_said_to_be_refused_is_refused_and_the_layers_are_the_layers(
     assert {"mount", "unshare", "keyctl"} <= set(refused)
     assert daemon.boxy("exec", "web", "unshare", "-U", "true").returncode != 0
     upper, layer = fact(found["layers"], "writable"), fact(found["layers"], "layer 1")
-    assert "new" in os.listdir(upper)
+    eventually(lambda: "new" in os.listdir(upper))
     assert "bin" in os.listdir(layer)
     every = [fact["value"] for fact in found["mounts"]] + [f["what"] for f in found["mounts"]]
     with open(f"/proc/{daemon.request('GET', '/boxes/web')['pid']}/mountinfo") as table:

@@ -18,6 +18,7 @@ import pytest
 
 from tests.privileged.isolation.conftest import Findings
 from tests.support.daemon import Daemon
+from tests.support.waiting import eventually
 
 PYTHON = "/usr/bin/python3"
 """one that everybody on this machine may run"""
@@ -102,8 +103,8 @@ def test_a_joining_command_is_hidden_until_it_is_the_boxs_own(house: Daemon) -> 
     """CVE-2016-9962: the box lies in wait for processes that join it."""
     lurk = (
         "import os, time\n"
-        "seen, end = set(), time.time() + 4\n"
-        "while time.time() < end:\n"
+        "end = time.time() + 60\n"
+        "while not os.path.exists('/tmp/over') and time.time() < end:\n"
         "    for pid in os.listdir('/proc'):\n"
         "        if not pid.isdecimal() or pid in ('1', str(os.getpid())): continue\n"
         "        try:\n"
@@ -120,7 +121,8 @@ def test_a_joining_command_is_hidden_until_it_is_the_boxs_own(house: Daemon) -> 
     )
     with running(house, "host", "/usr/bin/python3", "-I", "-c", lurk) as box:
         for _ in range(6):
-            house.boxy("exec", box, "/bin/true")
+            house.run("exec", box, "/bin/true")
+        house.run("exec", box, "/usr/bin/touch", "/tmp/over")
         house.wait_status(box, "exited")
         assert house.run("logs", box) == "nothing more"
 
@@ -133,11 +135,11 @@ def test_masks_and_terminals_stand_on_descriptors_that_were_verified(house: Daem
         "echo swapped; exec sleep 100"
     )
     with running(house, "--name", "swap", "-t", "alpine", "sh", "-c", swap) as box:
-        _until(lambda: "swapped" in house.run("logs", box))
+        eventually(lambda: "swapped" in house.run("logs", box))
         began = time.monotonic()
         assert house.run("exec", box, "echo", "alive") == "alive"
         assert house.run("exec", "-t", box, "tty").strip().startswith("/dev/pts/")
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
         house.run("restart", "-t", "0", box)
         hidden = "cat /proc/kallsyms /proc/keys | wc -c; stat -c %t:%T /proc/kallsyms"
         assert house.run("exec", box, "sh", "-c", hidden).split() == ["0", "1:3"]
@@ -270,8 +272,8 @@ def test_set_uid_files_of_boxes_are_of_no_use_on_the_hosts_disk(
         house, "alpine", "sh", "-c", "cp /bin/busybox /su; chmod 4755 /su; sleep 100"
     ) as box:
         upper = Path(house.paths.box(house.request("GET", f"/boxes/{box}")["id"])) / "upper/su"
-        _until(upper.exists)
-        _until(lambda: upper.stat().st_mode & stat.S_ISUID)
+        eventually(upper.exists)
+        eventually(lambda: upper.stat().st_mode & stat.S_ISUID)
         assert stat.S_IMODE(os.stat(house.paths.root).st_mode) == 0o700
         assert _as_nobody(f"{upper} id -u") == ""
     tmp_path.chmod(0o755)
@@ -382,10 +384,3 @@ def test_the_socket_of_the_daemon_in_a_box_lets_nobody_in(house: Daemon) -> None
         os.chmod(house.folder, folder)
     assert "403" in seen
     assert "the user 65534 may not use this daemon" in seen
-
-
-def _until(check, seconds: float = 15.0) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, "it did not become true"
-        time.sleep(0.05)

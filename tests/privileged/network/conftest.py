@@ -8,7 +8,7 @@ import pytest
 
 from tests.privileged.network.ground import Ground
 from tests.support import probe
-from tests.support.daemon import Daemon
+from tests.support.daemon import Daemon, hurried
 from tests.support.images import AlpineRegistry
 
 
@@ -17,7 +17,9 @@ def ground(new_daemon: Callable[..., Daemon], alpine_registry: AlpineRegistry) -
     """A host of its own with a daemon whose boxes are on `bridge`, and an outside."""
     if lacking := probe.networks():
         pytest.skip(lacking)
-    made = Ground(new_daemon(alpine_registry.folder))
+    daemon = new_daemon(alpine_registry.folder)
+    daemon.program = hurried(network_fabric__LINGER=0.2)  # an empty network goes after this
+    made = Ground(daemon)
     try:
         made.daemon.start("--default-network", "auto")
         yield made

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from boxyd.runtime import syscalls as sys_
 from tests.support.daemon import Daemon
+from tests.support.waiting import LONG_ENOUGH, eventually
 
 T = TypeVar("T")
 
@@ -30,7 +31,7 @@ class Namespace:
 
     def __init__(self) -> None:
         self._holder = subprocess.Popen(["unshare", "-n", "sleep", "600"])
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while self._name() == os.readlink("/proc/self/ns/net"):
             assert time.monotonic() < deadline, "no network namespace came to be"
             time.sleep(0.005)
@@ -161,11 +162,8 @@ class Ground:
         """What a box hears from a server."""
         return self.inside(name, f"nc -w 2 {where} {port} </dev/null")
 
-    def until(self, condition: Callable[[], bool], seconds: float = 10.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, self.daemon.log_text()[-2000:]
-            time.sleep(0.03)
+    def until(self, condition: Callable[[], bool], seconds: float = LONG_ENOUGH) -> None:
+        eventually(condition, seconds, what=lambda: self.daemon.log_text()[-2000:])
 
     def rules(self) -> str:
         """All of the host's rules."""

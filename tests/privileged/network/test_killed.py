@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.privileged.network.ground import Ground
 
-SLOWEST = 5.0
+SLOWEST = 20.0
 
 
 def _run_folder(ground: Ground) -> Path | None:

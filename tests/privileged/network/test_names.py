@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 
 from tests.privileged.network.ground import OUTSIDE, Ground
 
@@ -56,10 +55,14 @@ def test_the_resolver_hands_on_what_it_does_not_know_and_survives_nonsense(groun
     ground.daemon.run("run", "-d", "--name", "c", "--dns", OUTSIDE, "alpine", "sleep", "300")
     gateway = ground.inspect("c")["networks"][0]["gateway"]
 
+    def bound() -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.bind((OUTSIDE, 53))
+        sock.settimeout(45)
+        return sock
+
     def upstream() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.bind((OUTSIDE, 53))
-            sock.settimeout(10)
+        with upstreams as sock:
             for _ in range(2):  # A, AAAA
                 data, source = sock.recvfrom(512)
                 end = data.index(b"\0", 12) + 5
@@ -77,9 +80,9 @@ def test_the_resolver_hands_on_what_it_does_not_know_and_survives_nonsense(groun
                 sock.sendall(noise)
 
     ground.host.call(shout)
-    thread = threading.Thread(target=lambda: ground.outside.call(upstream))
+    upstreams = ground.outside.call(bound)
+    thread = threading.Thread(target=upstream)
     thread.start()
-    time.sleep(0.1)
     assert "192.0.2.7" in ground.inside("c", "nslookup example.org")
     thread.join()
     assert ground.daemon.running

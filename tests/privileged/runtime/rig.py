@@ -7,8 +7,6 @@ import contextlib
 import os
 import secrets
 import socket
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from boxyd.cgroup.interface import Cgroup
 from boxyd.launcher import Launcher, ShimLink
 from tests.conftest import Workspace
 
-SECONDS = 20.0
+SECONDS = 60.0
 
 
 class Client:
@@ -175,20 +173,11 @@ class Rig:
                 await asyncio.to_thread(group.kill)
         for link in self.links:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(link.wait_exit(), 10)
+                await asyncio.wait_for(link.wait_exit(), 30)
             link.close()
         await self.launcher.close()
         for group in self.groups:
             await asyncio.to_thread(group.remove)
-
-
-async def eventually(check: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait until `check()` is true."""
-    deadline = time.monotonic() + seconds
-    while not check():
-        if time.monotonic() > deadline:
-            raise AssertionError("it did not become true")
-        await asyncio.sleep(0.02)
 
 
 def alive(pid: int) -> bool:

@@ -10,7 +10,7 @@ from tests.support.console import Shell, steps
 from tests.support.daemon import Daemon
 
 PAGE = Path(__file__).parents[3] / "docs" / "tutorial" / "first-box.md"
-SETTLES_WITHIN = 10.0
+SETTLES_WITHIN = 30.0
 MAKES = ("run", "stop", "rm", "update", "restart")
 
 

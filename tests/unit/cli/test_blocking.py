@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -41,7 +41,8 @@ def test_a_connection_that_the_daemon_closed_is_not_used_again(daemon: MakeDaemo
     with Client(fake.paths) as client:
         for _ in range(3):
             client.request("POST", "/boxes", body={})
-            time.sleep(0.05)  # for the end of file to arrive
+            assert client._idle is not None
+            select.select([client._idle], [], [])  # for the end of file to arrive
     assert len(fake.requests) == 3
 
 

@@ -24,6 +24,7 @@ from boxy_core import protocol
 from boxy_core.client.blocking import Upgraded
 from boxy_core.errors import ProtocolError
 from boxy_core.protocol import EXIT, LAGGED, REPLAY_END, STDERR, STDIN, STDIN_EOF, STDOUT, frame
+from tests.support.waiting import eventually
 
 DONE = frame(EXIT, b'{"status":3,"signal":0,"oom":false}')
 frames = st.lists(st.tuples(st.sampled_from(sorted(protocol.NAMES)), st.binary(max_size=40)))
@@ -275,9 +276,11 @@ def test_signals_are_passed_on_and_the_third_interrupt_kills(talk: Callable[...,
 def test_a_signal_is_passed_on_while_nobody_reads_our_output(talk: Callable[..., Talk]) -> None:
     one = talk(stdin=False, forward=True)
     got: list[tuple[int, bytes]] = []
+    before = signal.getsignal(signal.SIGTERM)
 
     def shim() -> None:
         flood = in_background(lambda: one.shim.sendall(frame(STDOUT, b"x" * 900_000)))
+        eventually(lambda: signal.getsignal(signal.SIGTERM) is not before)
         time.sleep(0.2)  # the loop is stuck in its write now
         to_the_loop(signal.SIGTERM)
         got.extend(one.received())

@@ -26,7 +26,7 @@ from boxy_core.models import ALIVE, TRANSITIONS, Box, BoxSpec, Status
 from boxyd import boxes_visits
 from boxyd.boxes_shelf import Record
 from boxyd.ports import Stream
-from boxyd.state import AFTER_ANSWER
+from tests.support.waiting import eventually_async
 from tests.unit.daemon.conftest import World
 
 
@@ -166,7 +166,7 @@ async def test_a_running_box_knows_its_pids_and_an_ended_one_its_end(world: Worl
 async def test_the_timing_of_a_start_is_kept(world: World) -> None:
     record = await world.running()
     file = Path(world.paths.box(record.box.id), "trace.json")
-    await asyncio.sleep(10 * AFTER_ANSWER)
+    await eventually_async(file.exists)
     trace = json.loads(file.read_text())
     steps = {step["step"]: step for step in trace["steps"]}
     assert list(steps) == ["network", "plan", "launch", "noted"]

@@ -19,7 +19,8 @@ from boxy_core.image.manifest import MANIFEST, Descriptor
 from boxy_core.image.reference import parse
 from boxy_core.image.remote import Remote
 from boxy_core.image.trust import Trust
-from tests.support.registry import digest, free_port, layer, oci_image
+from tests.support.free_ports import free_port
+from tests.support.registry import digest, layer, oci_image
 
 DATA = bytes(range(256)) * 4096
 BLOB = Descriptor("application/octet-stream", digest(DATA), len(DATA))

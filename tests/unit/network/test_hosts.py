@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from pathlib import Path
@@ -14,8 +13,9 @@ from boxy_core.models_network import Endpoint, Network
 from boxy_core.paths import Paths
 from boxyd.errands import Errands
 from boxyd.network import files
-from boxyd.network.hosts import AFTER, HostsFiles
+from boxyd.network.hosts import HostsFiles
 from boxyd.network.live import Live
+from tests.support.waiting import eventually_async
 
 
 class Scene:
@@ -93,6 +93,6 @@ async def test_what_changes_at_once_is_written_together_a_moment_later(scene: Sc
         scene.join(scene.app, name)
     scene.leave(scene.app, "c")
     assert scene.known("a") == []
-    await asyncio.sleep(2 * AFTER)
+    await eventually_async(lambda: scene.known("a"))
     await scene.errands.wait(5)
     assert [scene.known(name) for name in "abc"] == [["b"], ["a"], []]

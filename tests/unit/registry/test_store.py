@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from boxy_registry.errors import (
 from boxy_registry.names import digest_of
 from boxy_registry.store import Store, writing
 from boxy_registry.store.threads import in_thread
+from tests.support.waiting import eventually_async
 from tests.unit.registry.conftest import World, image_of
 
 
@@ -244,15 +246,17 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 async def test_a_cancelled_wait_lasts_until_its_thread_is_done() -> None:
     order: list[str] = []
 
-    def work() -> None:
-        import time
+    begun, may_end = threading.Event(), threading.Event()
 
-        time.sleep(0.2)
+    def work() -> None:
+        begun.set()
+        may_end.wait(60)
         order.append("worked")
 
     task = asyncio.create_task(in_thread(work))
-    await asyncio.sleep(0.05)
+    await eventually_async(begun.is_set)
     task.cancel()
+    asyncio.get_running_loop().call_later(0.05, may_end.set)
     with pytest.raises(asyncio.CancelledError):
         await task
     order.append("let go")
