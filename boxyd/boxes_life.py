@@ -101,7 +101,7 @@ class Lives:
         await self.swept(record)
         trace = Trace()
         self._shelf.change(
-            record, "box.starting", strict=True, status=Status.STARTING, error="", exit=None,
+            record, "box.starting", write=False, status=Status.STARTING, error="", exit=None,
             started=0.0, finished=0.0,
         )  # fmt: skip
         record.new_run()
@@ -128,6 +128,8 @@ class Lives:
         with contextlib.ExitStack() as undo:
 
             def make_cgroup() -> None:
+                # Before the command can run, the disk says so to a daemon that comes after us.
+                self._shelf.write(record, strict=True)
                 began = time.perf_counter()
                 group = self._cgroups.create(where, box.spec.limits, rules)
                 undo.callback(group.remove)
@@ -180,9 +182,12 @@ class Lives:
             networks, ports = network.endpoints or networks, network.ports
             notices = list(dict.fromkeys([*notices, *network.notices]))
         box = self._shelf.change(
-            record, "box.started", status=Status.RUNNING, pid=link.pid, shim_pid=link.shim_pid,
-            started=link.started, notices=notices, networks=networks, ports=ports,
+            record, "box.started", write=False, status=Status.RUNNING, pid=link.pid,
+            shim_pid=link.shim_pid, started=link.started, notices=notices, networks=networks,
+            ports=ports,
         )  # fmt: skip
+        # Until then box.json says "starting", and the shim on its socket the rest.
+        asyncio.get_running_loop().call_later(AFTER_ANSWER, self._shelf.write, record)
         if network is not None:
             self._networks.started(box, network, link)
         self._follow(record, link, new=True)
@@ -484,6 +489,7 @@ class Lives:
     async def close(self) -> None:
         """Let go of the boxes; they go on."""
         for record in self._shelf:
+            self._shelf.write(record)
             if record.task is not None:
                 record.task.cancel()
             if record.link is not None:

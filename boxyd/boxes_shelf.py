@@ -70,7 +70,7 @@ class Record:
     """A box with what the daemon holds of it while it lives."""
 
     __slots__ = ("box", "execs", "exited", "group", "image", "link", "lock", "network", "oom_told",
-                 "removed", "sweeping", "task")  # fmt: skip
+                 "removed", "sweeping", "task", "unwritten")  # fmt: skip
 
     def __init__(self, box: Box, image: Image | None) -> None:
         self.box = box
@@ -89,6 +89,8 @@ class Record:
         self.removed: asyncio.Future[None] = _future()
         self.oom_told = False
         """of this run readers know already that the kernel killed for want of memory"""
+        self.unwritten = False
+        """box.json does not say yet what the box is"""
         self.sweeping: asyncio.Task[None] | None = None
         """takes away what the last run left, where that takes a while"""
 
@@ -217,26 +219,43 @@ class Shelf:
         *,
         data: dict[str, object] | None = None,
         strict: bool = False,
+        write: bool = True,
         **fields: object,
     ) -> Box:
-        """Alter the box and tell it.
+        """Alter the box, write it down and tell it.
 
         `strict`: an OSError from the disk forbids the change; else it is logged, since what
-        the kernel has done is so whether or not it can be written down.
+        the kernel has done is so whether or not it can be written down.  Without `write` the
+        caller calls `write` when there is time for it.
         """
         before = record.box
         after = msgspec.structs.replace(before, **fields)
         if after.status is not before.status and after.status not in TRANSITIONS[before.status]:
             raise Internal(f"box {before.name} cannot go from {before.status} to {after.status}")
+        record.box, record.unwritten = after, True
+        if write:
+            try:
+                self.write(record, strict=strict)
+            except OSError:
+                record.box = before
+                raise
+        self.tell(record, event, **(data or {}))
+        return after
+
+    def write(self, record: Record, *, strict: bool = False) -> None:
+        """Write down what is new about the box, if anything is, and if it is a box still.
+
+        With `strict` an OSError of the disk goes through.
+        """
+        if not record.unwritten or self._by_id.get(record.box.id) is not record:
+            return
         try:
-            self._state.save(after)
+            self._state.save(record.box)
         except OSError as error:
             if strict:
                 raise
             log.error("box.json cannot be written: %s", error)
-        record.box = after
-        self.tell(record, event, **(data or {}))
-        return after
+        record.unwritten = False
 
     def tell(self, record: Record, event: str, **data: object) -> None:
         """An event of this box; its data always hold the status."""

@@ -37,6 +37,7 @@ class Claims:
         self._folder = folder
         self._root = root
         self.notices: list[str] = []
+        self._fresh: dict[int, tuple[str, float]] = {}
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             with self._locked():
@@ -59,11 +60,12 @@ class Claims:
             base = allocate([*own, *self._others(own)])
             if box_id:
                 self._write(base, box_id)
+                self._fresh = {base: (box_id, time.monotonic())}
         return base
 
     def keep(self, base: int, box_id: str) -> bool:
         """Claim a range that the box had before; False if another box has it now."""
-        if self.notices:
+        if self.notices or self._is_fresh(base, box_id):
             return True
         with self._locked():
             holder = self._holder(base)
@@ -73,6 +75,11 @@ class Claims:
             if holder != ours:
                 self._write(base, box_id)
         return True
+
+    def _is_fresh(self, base: int, box_id: str) -> bool:
+        """Whether the range was claimed for this very box a moment ago: nobody took it since."""
+        given_to, at = self._fresh.get(base, ("", 0.0))
+        return given_to == box_id and time.monotonic() - at < YOUNG
 
     def free(self, base: int, box_id: str) -> None:
         """The box is gone, or has another range."""

@@ -160,7 +160,9 @@ async def _envelope(request: web.Request, handler: Handler) -> web.StreamRespons
         sentence = f"the daemon failed ({type(error).__name__})"
         response = _failed(request, Internal(sentence, hint="its log has the traceback"))
     _end_of_upgrade(request, response)
-    _note(request, peer, response.status, time.perf_counter() - began)
+    took = time.perf_counter() - began
+    # With the answer on its way: nobody waits for a line of the log.
+    asyncio.get_running_loop().call_soon(_note, request, peer, response.status, took)
     return response
 
 

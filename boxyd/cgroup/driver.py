@@ -89,13 +89,16 @@ class HierarchyDriver:
     def check(self, limits: Limits) -> list[str]:
         """Refuse limits that cannot be kept here, making nothing."""
         check_values(limits)
+        wanted = asked(limits)
+        if not wanted:
+            return []
         numbers = disks(limits)
         kept = {
             setting.field
             for hierarchy in self._hierarchies
             for setting in hierarchy.settings(limits, hierarchy.available(self._parent), numbers)
         }
-        for field in sorted(asked(limits) - kept):
+        for field in sorted(wanted - kept):
             raise unsupported(field)
         return []
 
