@@ -26,6 +26,7 @@ from boxy_core.models import ALIVE, TRANSITIONS, Box, BoxSpec, Status
 from boxyd import boxes_visits
 from boxyd.boxes_shelf import Record
 from boxyd.ports import Stream
+from boxyd.state import AFTER_ANSWER
 from tests.support.waiting import eventually_async
 from tests.unit.daemon.conftest import World
 
@@ -134,6 +135,8 @@ async def test_a_caller_that_leaves_does_not_stop_an_unpacking_for_others(world:
 
 async def test_a_whole_life_is_told_in_order_with_the_status_after_each_step(world: World) -> None:
     record = await world.running("web")
+    assert world.on_disk(record.box) == "starting"  # until its answer is on the way
+    await asyncio.sleep(5 * AFTER_ANSWER)
     assert world.on_disk(record.box) == "running"
     world.shim(record).end(3)
     await settled(record, Status.EXITED)
