@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -171,18 +170,13 @@ def new_daemon(workspace: Workspace) -> Iterator[Callable[..., Daemon]]:
 @pytest.fixture(scope="session")
 def unpacked_alpine(alpine_registry: images.AlpineRegistry) -> Iterator[Path]:
     """A daemon's root in which `alpine` is unpacked; made once, to be copied."""
-    from tests.support.daemon import Daemon
+    from tests.support.unpacked import unpack
 
-    tag = f"test-{secrets.token_hex(4)}"
+    if made := os.environ.get("BOXY_TEST_UNPACKED"):  # in a machine that is slow at it
+        yield Path(made)
+        return
     folder = Path(tempfile.mkdtemp(prefix="bx-unpacked-"))
-    daemon = Daemon(folder, f"boxy/{tag}", [alpine_registry.folder])
-    daemon.start()
-    try:
-        daemon.run("pull", "alpine")
-    finally:
-        daemon.close()
-    yield folder / "root"
-    leaks.remove_cgroup_root(tag)
+    yield unpack(folder, alpine_registry.folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -192,12 +186,13 @@ def house(
 ) -> Iterator[tuple[Daemon, leaks.LeakChecker]]:
     """A daemon that has `alpine` unpacked, for all tests of a module; use `shared_daemon`."""
     from tests.support.daemon import Daemon
+    from tests.support.unpacked import give_images
 
     tag, folder = f"test-{secrets.token_hex(4)}", Path(tempfile.mkdtemp(prefix="bx-"))
     checker = leaks.LeakChecker(tag, folder)
     daemon = Daemon(folder, f"boxy/{tag}", [alpine_registry.folder])
     daemon.env[leaks.TAG_VARIABLE] = tag
-    _give_images(daemon, unpacked_alpine)
+    give_images(daemon, unpacked_alpine)
     try:
         daemon.start()
         yield daemon, checker
@@ -231,14 +226,6 @@ def shared_daemon(
     assert "Traceback" not in daemon.log_text()[said:]
 
 
-def _give_images(daemon: Daemon, unpacked: Path) -> None:
-    """Have what another daemon has unpacked."""
-    root = Path(daemon.env["BOXY_ROOT"])
-    root.mkdir()
-    for part in ("images", "layers"):
-        subprocess.run(["cp", "-a", unpacked / part, root], check=True)
-
-
 @pytest.fixture
 def daemon(
     new_daemon: Callable[..., Daemon],
@@ -249,8 +236,10 @@ def daemon(
 
     One that has yet to unpack it is `new_daemon(alpine_registry.folder)`.
     """
+    from tests.support.unpacked import give_images
+
     daemon = new_daemon(alpine_registry.folder)
-    _give_images(daemon, unpacked_alpine)
+    give_images(daemon, unpacked_alpine)
     daemon.start()
     return daemon
 

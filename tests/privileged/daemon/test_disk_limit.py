@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.privileged.daemon.test_real_boxes import output, run
 from tests.support.daemon import Daemon, hurried
 from tests.support.images import AlpineRegistry
+from tests.support.unpacked import give_images
 from tests.support.waiting import eventually
 
 
@@ -52,7 +54,7 @@ if os.environ.get("BOXY_TEST_VM"):
         image, folder = tmp_path / "disk", tmp_path / "mounted"
         folder.mkdir()
         image.touch()
-        os.truncate(image, 200 << 20)
+        os.truncate(image, 120 << 20)
         subprocess.run(["modprobe", "-a", "loop", "quota_v2"], check=False)
         kind = ["-O", "project,quota", "-E", "quotatype=prjquota"]
         subprocess.run(["mkfs.ext4", "-q", "-F", *kind, image], check=True)
@@ -61,35 +63,50 @@ if os.environ.get("BOXY_TEST_VM"):
         subprocess.run(["umount", folder], check=True)
 
     def test_a_layer_is_limited_at_once_and_anew(
-        quota_folder: Path, new_daemon: Callable[..., Daemon], alpine_registry: AlpineRegistry
+        quota_folder: Path,
+        new_daemon: Callable[..., Daemon],
+        alpine_registry: AlpineRegistry,
+        unpacked_alpine: Path,
     ) -> None:
         daemon = new_daemon(alpine_registry.folder)
         daemon.env["BOXY_ROOT"] = str(quota_folder / "root")
+        give_images(daemon, unpacked_alpine)
         daemon.start()
         assert _counted(daemon)
-        fill = "dd if=/dev/zero of=/big{} bs=1M count=35 2>&1; true"
-        box = daemon.run("run", "-d", "--init", "--disk", "20m", "alpine", "sleep", "300")
-        assert "Quota exceeded" in daemon.run("exec", box, "sh", "-c", fill.format(1))
-        upper = Path(daemon.paths.box(daemon.request("GET", f"/boxes/{box}")["id"]), "upper")
-        assert (upper / "big1").stat().st_size <= 20 << 20
-        daemon.run("update", "--disk", "30m", box)
-        assert "Quota exceeded" in daemon.run("exec", box, "sh", "-c", fill.format(2))
-        assert 8 << 20 <= (upper / "big2").stat().st_size <= 10 << 20
+        box = run(daemon, init=True, limits={"disk": 8 << 20})["id"]
+        assert "Quota exceeded" in fill(daemon, box, "big1")
+        assert size(daemon, box, "big1") <= 8 << 20
+        daemon.request("POST", f"/boxes/{box}/update", body={"disk": 12 << 20})
+        assert "Quota exceeded" in fill(daemon, box, "big2")
+        assert 3 << 20 <= size(daemon, box, "big2") <= 4 << 20
         # what is copied counts like what is written: in a clone, and in a layer that is restored
-        daemon.run("snapshot", "create", box, "full")
-        daemon.run("clone", "--start", box, "copy")
-        daemon.run("snapshot", "restore", "--restart", box, "full")
-        for one in (box, "copy"):
-            assert "Quota exceeded" in daemon.run("exec", one, "sh", "-c", fill.format(4))
-            layer = Path(daemon.paths.box(daemon.request("GET", f"/boxes/{one}")["id"]), "upper")
-            assert (layer / "big1").stat().st_size > 19 << 20
-            assert (layer / "big4").stat().st_size < 2 << 20
+        daemon.request("POST", f"/boxes/{box}/snapshots", query={"name": "full"})
+        copy = daemon.request("POST", f"/boxes/{box}/clone", query={"name": "copy"})["id"]
+        daemon.request("POST", f"/boxes/{copy}/start", body={})
+        daemon.request("POST", f"/boxes/{box}/snapshots/full/restore", query={"restart": "1"})
+        for one in (box, copy):
+            assert "Quota exceeded" in fill(daemon, one, "big4")
+            assert size(daemon, one, "big1") > 7 << 20
+            assert size(daemon, one, "big4") < 1 << 20
         many = "cd /tmp; i=0; while true > f$i; do i=$((i+1)); done 2>/dev/null; echo $i"
-        made = daemon.run("run", "--rm", "--disk", "1m", "alpine", "sh", "-c", many, timeout=100)
+        little = run(daemon, limits={"disk": 1 << 20})["id"]
+        made = said(daemon, little, many)
         assert 900 < int(made) <= 1024, "empty files are limited, too"
-        other = daemon.run("run", "--rm", "alpine", "sh", "-c", fill.format(3))
-        assert "Quota" not in other
+        other = run(daemon)["id"]
+        assert "Quota" not in fill(daemon, other, "big3")
         daemon.stop()
         daemon.start()
-        daemon.run("rm", "-f", box)
+        daemon.request("DELETE", f"/boxes/{box}", query={"force": "1"})
         daemon.close()
+
+    def said(daemon: Daemon, box: str, script: str) -> str:
+        """What a shell script in the box prints."""
+        body = {"command": ["sh", "-c", f"exec 2>&1; {script}"]}
+        return output(daemon.client().upgrade(f"/boxes/{box}/exec", body=body))[0].decode()
+
+    def fill(daemon: Daemon, box: str, name: str) -> str:
+        """Write a file of 15 MiB, or as much as may be; what is said about it."""
+        return said(daemon, box, f"dd if=/dev/zero of=/{name} bs=1M count=15; true")
+
+    def size(daemon: Daemon, box: str, name: str) -> int:
+        return Path(daemon.paths.box(box), "upper", name).stat().st_size

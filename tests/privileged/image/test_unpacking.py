@@ -314,7 +314,7 @@ def test_memory_is_bounded(place: Place) -> None:
 
 
 def test_an_exception_of_the_callback_ends_the_child(place: Place) -> None:
-    place.archive.write_bytes(gzip.compress(raw.file(b"a", bytes(300 << 20)) + raw.END, 1))
+    place.archive.write_bytes(gzip.compress(raw.file(b"a", bytes(64 << 20)) + raw.END, 1))
 
     class Enough(Exception): ...
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boxy_cli import table
@@ -119,6 +119,7 @@ def test_no_flag_is_spelled_twice_and_every_one_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
+@settings(max_examples=25)  # one reader for all sixty commands: 1,500 lines in all
 @given(words=st.lists(st.one_of(st.text(max_size=8), st.sampled_from(["--", "-", "-it", "--env"]))))
 def test_any_words_are_read_or_refused_as_a_mistake(name: str, words: list[str]) -> None:
     command = table.load(name)
