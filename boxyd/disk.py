@@ -42,6 +42,8 @@ class Disk:
         self.counts = counts
         self._sizes: dict[str, int] = {}
         self._due: dict[str, float] = {}
+        self._settled: dict[str, Box] = {}
+        """what does not run, as it was measured: until that is another `Box`, it stays the same"""
 
     def require(self) -> None:
         """Raises Unsupported where no layer can be limited, saying what to do."""
@@ -68,6 +70,7 @@ class Disk:
         """The box is removed; its number must not limit anyone later."""
         self._sizes.pop(box.id, None)
         self._due.pop(box.id, None)
+        self._settled.pop(box.id, None)
         if self.counts and box.spec.limits.disk:
             with contextlib.suppress(OSError):
                 quota.limit(self._paths.boxes, quota.project_of(box.id), 0)
@@ -75,6 +78,7 @@ class Disk:
     def soon(self, box_id: str) -> None:
         """Measure this box at the next look."""
         self._due.pop(box_id, None)
+        self._settled.pop(box_id, None)
 
     async def run(self, boxes: Callable[[], Iterable[Box]]) -> None:
         """Measure until cancelled."""
@@ -86,7 +90,9 @@ class Disk:
         """Measure each box whose turn it is."""
         for box in boxes:
             began = time.monotonic()
-            if self._due.get(box.id, 0.0) > began or box.status is Status.REMOVING:
+            if self._settled.get(box.id) is box or box.status is Status.REMOVING:
+                continue
+            if self._due.get(box.id, 0.0) > began:
                 continue
             size = await self._measure(box)
             if size is None:
@@ -95,7 +101,7 @@ class Disk:
             took = time.monotonic() - began
             self._due[box.id] = began + max(EVERY * 0.9, took * REST)
             if box.status not in ALIVE:
-                self._due[box.id] = float("inf")  # nothing changes any more
+                self._settled[box.id] = box
 
     async def _measure(self, box: Box) -> int | None:
         upper = self._upper(box.id)

@@ -24,9 +24,8 @@ def test_what_a_layer_takes_is_told_and_a_limit_refused_where_it_cannot_be_kept(
     new_daemon: Callable[..., Daemon], alpine_registry: AlpineRegistry
 ) -> None:
     daemon = new_daemon(alpine_registry.folder)
-    daemon.program = hurried(
-        disk__EVERY=0.5, disk__REST=1.0
-    )  # looked at often, however long that takes
+    # looked at often, however long that takes
+    daemon.program = hurried(disk__EVERY=0.5, disk__REST=1.0)
     daemon.start()
     write = "dd if=/dev/zero of=/big bs=1M count=3 2>/dev/null; sleep 100"
     box = daemon.run("run", "-d", "--name", "w", "alpine", "sh", "-c", write)
