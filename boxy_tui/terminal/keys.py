@@ -215,22 +215,29 @@ def _csi_u(code: int, modifiers: int, text: str) -> str:
 
 
 def _other_key(base: str, modifiers: int, character: str | None, level: int) -> str | None:
-    """modifyOtherKeys: 1 for what has no form of its own, 2 for every key with a modifier."""
-    code = _KITTY_CODE.get(base)
-    if base == "tab" and modifiers == SHIFT:
+    """modifyOtherKeys: 1 for what has no form of its own, 2 for every key with a modifier.
+
+    Alt alone keeps its old form, ESC and the key: the outer terminal says alt also for ESC with a
+    key close behind, which a program has to be able to take apart again.
+    """
+    char = _base_character(base)
+    if not char or not modifiers or modifiers == ALT or (base == "tab" and modifiers == SHIFT):
         return None
-    if code is None:
-        char = _base_character(base)
-        # Alt alone keeps its old form, ESC and the key: the outer terminal says alt also for
-        # ESC with a key close behind, which a program has to be able to take apart again.
-        if not char or not modifiers & ~(SHIFT | ALT):
-            return None
-        if level == 1 and (not modifiers & CTRL or char.isalpha() or char in _CONTROL):
-            return None
-        code = ord(character if character and character.isprintable() else char)
-    elif not modifiers or base == "escape" or (level == 1 and not modifiers & CTRL):
+    types = base not in _EDIT
+    if types and not modifiers & CTRL:
         return None
-    return f"{ESC}[27;{modifiers + 1};{code}~"
+    if level == 1 and _has_old_form(char, types or base == "space", modifiers):
+        return None
+    if types and character and character.isprintable():
+        char = character
+    return f"{ESC}[27;{modifiers + 1};{_KITTY_CODE.get(base, ord(char))}~"
+
+
+def _has_old_form(char: str, types: bool, modifiers: int) -> bool:
+    """Whether modifyOtherKeys 1 leaves the key as it always was; the choice is tmux's."""
+    if not modifiers & CTRL:
+        return types or bool(modifiers & ALT)
+    return types and (char in " /2345678" or "@" <= char <= "~")
 
 
 # -- paste and focus -----------------------------------------------------------------------------
