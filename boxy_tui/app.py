@@ -36,6 +36,7 @@ from boxy_tui.panes.scheduler import Scheduler
 from boxy_tui.screens.main import MainScreen
 from boxy_tui.screens.panes import PanesScreen
 from boxy_tui.state import State
+from boxy_tui.terminal.owncursor import OwnCursor
 from boxy_tui.widgets.header import Figures, read_host
 from boxy_tui.widgets.keybar import spell_in_words
 
@@ -84,6 +85,7 @@ class BoxyApp(App[str], inherit_bindings=False):
         self.deeds = Deeds(self.client, self.state)
         self.errands = Errands(self)
         self.scheduler = Scheduler()
+        self.own_cursor = OwnCursor(self)
         self.main = MainScreen(self)
         self.panes: dict[str, PanesScreen] = {}
         self._stale = False
@@ -108,6 +110,14 @@ class BoxyApp(App[str], inherit_bindings=False):
         return time.strftime("%H:%M:%S", self.zone(seconds))
 
     # ---------------------------------------------------------------- redraw
+
+    def post_display_hook(self) -> None:
+        """A frame was drawn: the terminal's cursor goes where the focused program has its own."""
+        self.own_cursor.follow()
+
+    async def on_unmount(self) -> None:
+        """The terminal gets its cursor back as it was."""
+        self.own_cursor.leave()
 
     def changed(self) -> None:
         """The state is another one: draw it soon."""

@@ -16,7 +16,7 @@ from rich.style import Style
 from textual import events
 from textual.color import Color
 from textual.filter import ANSIToTruecolor, DimFilter, LineFilter
-from textual.geometry import Region, Size
+from textual.geometry import Offset, Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.timer import Timer
@@ -37,6 +37,7 @@ from boxy_tui.terminal.keys import (
     encode_mouse,
     encode_paste,
 )
+from boxy_tui.terminal.owncursor import OwnCursor, Place
 
 if TYPE_CHECKING:
     from boxy_tui.panes.scheduler import Scheduler
@@ -244,12 +245,7 @@ class TerminalPane(Widget, can_focus=True):
     def _repaint(self) -> None:
         term = self.emulator
         dirty = set(term.take_dirty())
-        cursor = (
-            None if term.cursor.hidden else (min(term.cursor.x, term.columns - 1), term.cursor.y)
-        )
-        if cursor != self._cursor:
-            dirty.update(at[1] for at in (cursor, self._cursor) if at is not None)
-            self._cursor = cursor
+        self._move_cursor(dirty)
         if not dirty or not self.view.live:
             return
         offset = self._offset()
@@ -261,6 +257,20 @@ class TerminalPane(Widget, can_focus=True):
             if y < len(self._strips):
                 self._strips[y] = None
         self.refresh(*(Region(0, y, width, 1) for y in dirty))
+
+    def _move_cursor(self, dirty: set[int]) -> None:
+        """Where the cursor is a cell that we draw, the rows that it left and came to are dirty."""
+        cursor, before = self.emulator.cursor, self._cursor
+        at = (min(cursor.x, self.emulator.columns - 1), cursor.y)
+        self._cursor = None if cursor.hidden else at
+        own = self._own_cursor()
+        if own is None:
+            if self._cursor != before:
+                dirty.update(place[1] for place in (self._cursor, before) if place is not None)
+        elif dirty:
+            own.lead(self.cursor_place())
+        else:
+            own.follow()
 
     def repaint_all(self) -> None:
         """Draw every row anew."""
@@ -323,9 +333,27 @@ class TerminalPane(Widget, can_focus=True):
             strip = over(strip, caret.column, caret.column + 1, style("match-on"))
         return strip
 
+    def _own_cursor(self) -> OwnCursor | None:
+        """The terminal's own cursor, if it stands for the program's."""
+        own: OwnCursor | None = getattr(self.app, "own_cursor", None)
+        return own if own is not None and self.has_focus and own.usable else None
+
+    def cursor_place(self) -> Place | None:
+        """See `owncursor.HasCursor`."""
+        if self._cursor is None or not self.view.live:
+            return None
+        x, y = self._cursor[0], self._cursor[1] - self._offset()
+        if not (0 <= x < self._drawn.width and 0 <= y < self._drawn.height):
+            return None
+        term = self.emulator
+        style = term.screen.cursor_style
+        return Place(self.region.offset + Offset(x, y), style, style == 0 and term.cursor_blinks)
+
     def _with_cursor(self, strip: Strip, x: int) -> Strip:
         if not self.has_focus:
             return over(strip, x, x + 1, AWAY)
+        if self._own_cursor() is not None:
+            return strip
         shape = self.emulator.cursor_shape
         return over(strip, x, x + 1, AWAY if shape == "underline" else REVERSE)
 
