@@ -52,6 +52,13 @@ class Terminal:
         """What is on the screen."""
         return self._tmux("capture-pane", "-p")
 
+    def cursor(self) -> tuple[int, int] | None:
+        """Where the terminal's own cursor is: column and row; None when it is hidden."""
+        x, y, shown = self._tmux(
+            "display-message", "-p", "#{cursor_x} #{cursor_y} #{cursor_flag}"
+        ).split()
+        return (int(x), int(y)) if shown == "1" else None
+
     def press(self, *keys: str) -> None:
         """Press keys by tmux's names, at a person's pace."""
         for key in keys:

@@ -34,9 +34,11 @@ def test_a_box_is_run_from_the_form_used_left_stopped_and_removed(
     console: Terminal, daemon: Daemon
 ) -> None:
     run_from_form(console, "mine")
+    assert console.cursor() == (4, 0)
     console.ask("echo $((6*7)) answers", "42 answers")
     console.press(PREFIX, "d")
     console.shows("Boxes 1", "mine", "up ")
+    assert console.cursor() is None
     console.press("a")
     console.shows("42 answers")
     console.press(PREFIX, "d")

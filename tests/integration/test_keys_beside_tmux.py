@@ -32,7 +32,7 @@ with open(sys.argv[1], "wb", buffering=0) as out:
 """
 BETWEEN = "<~>"
 WITHIN = 45.0
-READY = "ready"
+TITLE = "#{pane_title}"
 
 NAMES = {
     "Up": "up", "Down": "down", "Left": "left", "Right": "right", "Home": "home", "End": "end",
