@@ -94,9 +94,7 @@ def _typed_by_tmux(folder: Path, keys: list[str], modes: bytes) -> list[bytes]:
     try:
         eventually(out.exists, what="the reader")
         # tmux reads the modes when it comes to it, and the title after them
-        eventually(
-            lambda: tmux("display-message", "-p", "#{pane_title}") == READY, what="the modes"
-        )
+        eventually(lambda: tmux("display-message", "-p", TITLE) == "ready", what="the modes")
         for some in (keys[at : at + 50] for at in range(0, len(keys), 50)):
             words: list[str] = []
             for key in some:
