@@ -116,6 +116,8 @@ class PanesScreen(Screen[None], inherit_bindings=False):
 
     async def add(self, target: Target) -> None:
         """A new pane, in front."""
+        if not self.query("#grid"):
+            return  # the console ends just now
         pane = SessionPane(self.boxy.client, target, self.boxy.scheduler)
         self.panes.append(pane)
         self.at = len(self.panes) - 1

@@ -7,9 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
+from textual.screen import Screen
 
 from boxy_core.models import Limits, Status
 from boxy_tui.app import BoxyApp
@@ -18,6 +20,7 @@ from boxy_tui.screens.panes import PanesScreen
 from tests.tui.fake_daemon import MIB, NOW, FakeDaemon, make_box
 
 PATIENCE = 45.0
+Kind = type[Screen[Any]]
 
 
 def make_app(path: Path) -> BoxyApp:
@@ -78,6 +81,19 @@ class Console:
         """Wait until all these words are on the screen."""
         await self.until(lambda: all(word in self.text() for word in words), f"{words} on screen")
 
+    async def on(self, kind: Kind) -> None:
+        """Wait until such a screen is on top."""
+        await self.until(lambda: isinstance(self.app.screen, kind), kind.__name__)
+
+    async def settled(self) -> None:
+        """Wait until the screen stays as it is, whatever is still on its way to it."""
+        seen, same = "", 0
+        while same < 3:
+            await asyncio.sleep(0.05)
+            await self.pilot.pause()
+            now = self.text()
+            seen, same = now, same + 1 if now == seen else 0
+
     async def select(self, name: str) -> None:
         """Put the cursor on a box."""
         self.app.main.boxes.go_to(make_box(name).id)
@@ -93,7 +109,8 @@ class Console:
 
     async def in_pane(self) -> None:
         """Wait until a pane is there and connected."""
-        await self.until(lambda: isinstance(self.app.screen, PanesScreen), "a pane")
+        await self.on(PanesScreen)
+        await self.until(lambda: cast("PanesScreen", self.app.screen).current, "a pane")
         await self.until(lambda: self.pane.life == "live", "a connected pane")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from textual import events
+from textual.command import CommandList, CommandPalette
 
 from boxy_core.errors import Conflict
 from boxy_core.models import Status
@@ -78,7 +79,7 @@ async def test_starting_restarting_and_pausing_by_their_keys(
 async def test_removing_asks_first_and_no_means_no(ui: Console, daemon: FakeDaemon) -> None:
     await ui.select("batch")
     await ui.press("d")
-    assert isinstance(ui.app.screen, ConfirmScreen)
+    await ui.on(ConfirmScreen)
     await ui.press("n")
     assert make_box("batch").id in daemon.boxes
     await ui.press("d", "y")
@@ -124,7 +125,7 @@ async def test_the_filter_narrows_and_escape_clears(ui: Console, daemon: FakeDae
     await ui.type("web")
     await ui.shows("Boxes 1/5")
     await ui.press("enter")
-    assert ui.app.main.boxes.has_focus
+    await ui.until(lambda: ui.app.main.boxes.has_focus, "the focus on the boxes")
     await ui.press("escape")
     await ui.shows("Boxes 5")
 
@@ -136,7 +137,7 @@ async def test_tab_shows_the_images_and_unpacks_one(ui: Console, daemon: FakeDae
     await ui.shows("host is ready")
     await ui.until(lambda: all(i.ready or i.problem for i in ui.app.state.images))
     await ui.press("tab")
-    assert ui.app.main.boxes.has_focus
+    await ui.until(lambda: ui.app.main.boxes.has_focus, "the focus on the boxes")
 
 
 async def test_beside_the_images_stands_the_image_and_no_box(ui: Console) -> None:
@@ -144,7 +145,7 @@ async def test_beside_the_images_stands_the_image_and_no_box(ui: Console) -> Non
     await ui.shows("from    ")
     assert not ui.app.main.query_one("#graphs").display
     await ui.press("tab")
-    assert ui.app.main.query_one("#graphs").display
+    await ui.until(lambda: ui.app.main.query_one("#graphs").display, "the graphs")
 
 
 async def test_attaching_to_what_has_ended_asks_what_is_meant(
@@ -169,7 +170,7 @@ async def test_a_line_with_a_pipe_is_run_by_a_shell(ui: Console, daemon: FakeDae
 
 async def test_the_form_makes_a_box_and_attaches(ui: Console, daemon: FakeDaemon) -> None:
     await ui.press("n")
-    assert isinstance(ui.app.screen, FormScreen)
+    await ui.on(FormScreen)
     await ui.type("sleep 60")
     await ui.press("tab")
     await ui.type("mine")
@@ -240,7 +241,7 @@ async def test_the_form_says_what_is_wrong_and_stays(ui: Console, daemon: FakeDa
     await ui.type("lots")
     await ui.press("enter")
     await ui.shows("is not a size")
-    assert isinstance(ui.app.screen, FormScreen)
+    await ui.on(FormScreen)
     assert not daemon.bodies
 
 
@@ -250,7 +251,7 @@ async def test_a_taken_name_is_said_in_the_form(ui: Console, daemon: FakeDaemon)
     await ui.press("enter")
     await ui.shows("the name web is taken", "choose another one")
     await ui.press("escape")
-    assert isinstance(ui.app.screen, MainScreen)
+    await ui.on(MainScreen)
 
 
 async def test_logs_are_shown_searched_and_left(ui: Console, daemon: FakeDaemon) -> None:
@@ -258,7 +259,7 @@ async def test_logs_are_shown_searched_and_left(ui: Console, daemon: FakeDaemon)
     daemon.logs[make_box("web").id] = [(1, lines[:1000]), (1, lines[1000:]), (2, b"to stderr\n")]
     await ui.select("web")
     await ui.press("l")
-    assert isinstance(ui.app.screen, LogsScreen)
+    await ui.on(LogsScreen)
     await ui.shows("line 99", "to stderr", "following")
     await ui.press("slash")
     await ui.type("line 42")
@@ -267,32 +268,32 @@ async def test_logs_are_shown_searched_and_left(ui: Console, daemon: FakeDaemon)
     await ui.press("t")
     await ui.shows("18:53:00")
     await ui.press("escape", "escape")
-    assert isinstance(ui.app.screen, MainScreen)
+    await ui.on(MainScreen)
 
 
 async def test_inspect_shows_the_record(ui: Console) -> None:
     await ui.select("web")
     await ui.press("i")
-    assert isinstance(ui.app.screen, InspectScreen)
+    await ui.on(InspectScreen)
     await ui.shows('"name": "web"')
 
 
 async def test_explain_is_kept_current_and_keeps_its_place(ui: Console) -> None:
     await ui.select("web")
     await ui.press("x")
-    await ui.shows("$ ls /x")
-    await ui.shows("look 1")
-    await ui.until(lambda: "look 2" in ui.text())
+    await ui.shows("$ ls /x", "look ")
+    first = ui.text().partition("look ")[2][:1]
+    await ui.until(lambda: ui.text().partition("look ")[2][:1] > first)
     await ui.press("escape", "t")
     await ui.shows("create")
 
 
 async def test_help_lists_the_keys(ui: Console) -> None:
     await ui.press("question_mark")
-    assert isinstance(ui.app.screen, HelpScreen)
+    await ui.on(HelpScreen)
     await ui.shows("Stop signal, then SIGKILL")
     await ui.press("escape")
-    assert isinstance(ui.app.screen, MainScreen)
+    await ui.on(MainScreen)
 
 
 async def test_under_a_question_no_other_keys_are_on_show(ui: Console) -> None:
@@ -337,7 +338,7 @@ async def test_keys_of_vim_k9s_and_lazydocker_do_what_one_means(ui: Console) -> 
     await ui.press("g")
     first = ui.app.main.boxes.current
     await ui.press("j")
-    assert ui.app.main.boxes.current != first
+    await ui.until(lambda: ui.app.main.boxes.current != first, "the next row")
     await ui.press("ctrl+k")
     await ui.shows("Kill ")
     await ui.press("n", "ctrl+d")
@@ -367,12 +368,17 @@ async def test_in_a_long_table_one_sees_where_one_is(ui: Console, daemon: FakeDa
     await ui.shows("row 1/45")
 
 
+def _found(ui: Console) -> int:
+    """How many commands the palette shows."""
+    return ui.app.screen.query_one(CommandList).option_count
+
+
 async def test_the_palette_runs_a_command_by_its_name(ui: Console, daemon: FakeDaemon) -> None:
     await ui.select("web")
     await ui.press("colon")
-    await ui.pilot.pause(0.2)
+    await ui.on(CommandPalette)
     await ui.type("box stop")
-    await ui.pilot.pause(0.5)
+    await ui.until(lambda: _found(ui) == 1, "the one command")
     await ui.press("enter")
     await ui.until(lambda: daemon.asked("POST", "/stop") == 1)
 
@@ -428,6 +434,7 @@ async def test_quitting_says_that_boxes_go_on(daemon: FakeDaemon) -> None:
     async with console(daemon.path) as ui:
         await ui.shows("web")
         await ui.press("q")
+        await ui.until(lambda: ui.app.return_value is not None)
         assert ui.app.return_value is not None
         assert "3 boxes go on running" in ui.app.return_value
 

@@ -63,7 +63,7 @@ async def test_a_program_s_copy_reaches_the_clipboard_only_when_it_is_taken(
     assert ui.app.clipboard == ""
     assert not session.typed
     await ui.press(PREFIX, "y")
-    assert ui.app.clipboard == "secret"
+    await ui.until(lambda: ui.app.clipboard == "secret", "the clipboard")
     await ui.until(lambda: "characters to copy" not in ui.text())
 
 
@@ -92,7 +92,7 @@ async def test_leaving_and_coming_back_loses_nothing(ui: Console, daemon: FakeDa
     session.say(b"before\r\n")
     await ui.shows("before")
     await ui.press(PREFIX, "d")
-    assert isinstance(ui.app.screen, MainScreen)
+    await ui.on(MainScreen)
     session.say(b"meanwhile\r\n")
     await ui.press("a")
     await ui.shows("before", "meanwhile")
@@ -322,7 +322,7 @@ async def test_the_keyboard_selects_and_copies_from_the_scrollback(
     await ui.shows("line 59")
     await ui.press(PREFIX, "left_square_bracket", "g", "v")
     await ui.press("pageup", "pageup", "home", "v", "down", "right", "right", "right", "right", "y")
-    assert ui.app.clipboard == "line 0 of it\nline"
+    await ui.until(lambda: ui.app.clipboard == "line 0 of it\nline", "the clipboard")
     assert ui.pane.view.caret is None
     await ui.press("q")
     await ui.shows("line 59")

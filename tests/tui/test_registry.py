@@ -10,7 +10,7 @@ from tests.tui.fake_daemon import FakeDaemon
 
 async def test_one_goes_in_pulls_and_comes_out_by_keys(ui: Console, daemon: FakeDaemon) -> None:
     await ui.press("tab", "b")
-    assert isinstance(ui.app.screen, RegistryScreen)
+    await ui.on(RegistryScreen)
     await ui.shows("reg.example", "as ada", "registry", "pull")
     await ui.press("enter")
     await ui.shows("team/app", "tools")
@@ -28,12 +28,14 @@ async def test_one_goes_in_pulls_and_comes_out_by_keys(ui: Console, daemon: Fake
 
 
 async def test_a_tag_is_removed_after_a_question(ui: Console, daemon: FakeDaemon) -> None:
-    await ui.press("tab", "b", "enter")
+    await ui.press("tab", "b")
+    await ui.shows("as ada")
+    await ui.press("enter")
     await ui.shows("tools")
     await ui.press("enter")
     await ui.shows("1.1")
     await ui.press("down", "d")
-    assert isinstance(ui.app.screen, ConfirmScreen)
+    await ui.on(ConfirmScreen)
     await ui.shows("Remove reg.example/team/app:1.1 at the registry?")
     await ui.press("y")
     await ui.until(lambda: "1.1" not in daemon.registries["reg.example"]["team/app"])
@@ -57,7 +59,9 @@ async def test_another_registry_is_asked_for_and_its_silence_is_explained(
 
 
 async def test_the_filter_narrows_what_a_registry_holds(ui: Console, daemon: FakeDaemon) -> None:
-    await ui.press("tab", "b", "enter")
+    await ui.press("tab", "b")
+    await ui.shows("as ada")
+    await ui.press("enter")
     await ui.shows("tools")
     await ui.press("slash")
     await ui.type("too")

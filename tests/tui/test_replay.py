@@ -33,7 +33,7 @@ async def test_it_plays_pauses_and_goes_anywhere(ui: Console, tmp_path: Path) ->
     screen = ui.app.screen
     assert isinstance(screen, ReplayScreen)
     await ui.press("space")
-    assert not screen.pane.playing
+    await ui.until(lambda: not screen.pane.playing, "it pauses")
     await ui.press("5")
     await ui.shows("second", "‖ 1:40")
     assert "first" not in ui.text()

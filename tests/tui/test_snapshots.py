@@ -5,7 +5,6 @@ After a wanted change: `pytest tests/tui/test_snapshots.py --snapshot-update`, a
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -69,8 +68,7 @@ def scene(
         daemon.tick(20)
         await ui.until(lambda: len(app.state.samples.get(make_box("web").id, ())) >= 140)
         await act(ui, daemon)
-        await asyncio.sleep(0.15)  # a last coalesced redraw
-        await pilot.pause()
+        await ui.settled()
 
     return app, before
 
@@ -87,6 +85,7 @@ async def marks(ui: Console, _daemon: FakeDaemon) -> None:
 
 async def images(ui: Console, _daemon: FakeDaemon) -> None:
     await ui.press("tab")
+    await ui.shows("DESCRIPTION")
 
 
 async def registry(ui: Console, _daemon: FakeDaemon) -> None:
