@@ -67,9 +67,8 @@ class ReplayPane(TerminalPane):
         self._looked = perf_counter()
         self.set_interval(TICK, self._tick)
 
-    def on_resize(self) -> None:
+    def fit(self, columns: int, lines: int) -> None:
         """The screen keeps the size that was recorded."""
-        self.repaint_all()
 
     def on_unmount(self) -> None:
         """Stop what is on its way."""

@@ -442,16 +442,12 @@ class SessionPane(TerminalPane):
             self.needle += event.character
         self.view_changed()
 
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Looking back with the wheel is the scroll mode."""
-        super().on_mouse_scroll_up(event)
+    def turn_wheel(self, way: int, event: events.MouseEvent) -> None:
+        """Looking back with the wheel is the scroll mode; back at the present, it is over."""
+        super().turn_wheel(way, event)
         if not self.view.live and self.mode is Mode.PROGRAM:
             self._set_mode(Mode.SCROLL)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Back at the present, the mode is over."""
-        super().on_mouse_scroll_down(event)
-        if self.view.live and self.mode is Mode.SCROLL:
+        elif self.view.live and self.mode is Mode.SCROLL:
             self._set_mode(Mode.PROGRAM)
 
     def leave_view(self) -> None:

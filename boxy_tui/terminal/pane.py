@@ -2,7 +2,8 @@
 
 Constraint: the hottest widget of the console.  `feed` never parses; the common frame clock calls
 `parse_some`, only rows that changed are repainted, and a program's synchronised update (mode 2026)
-is shown whole.  It knows no network: a subclass gives `send`, `resized` and `pause`.
+is shown whole.  It knows no network: a subclass gives `send`, `resized` and `pause`.  Textual calls
+an `on_…` of every class of a widget, so what a subclass does otherwise are methods without `on_`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from boxy_tui.terminal.emulator import Emulator
 from boxy_tui.terminal.find import Point
 from boxy_tui.terminal.keys import (
     WHEEL_DOWN,
+    WHEEL_LEFT,
+    WHEEL_RIGHT,
     WHEEL_UP,
     encode_focus,
     encode_key,
@@ -50,7 +53,7 @@ FLOOD = 16 << 10
 """Bytes parsed at once that are a flood."""
 FLOOD_FRAME = 1 / 30
 """Seconds between two frames of it: drawing costs more than parsing, and keys wait for both."""
-WHEEL = 3
+WHEEL_ROWS = {WHEEL_UP: -3, WHEEL_DOWN: 3}
 SMALLEST, LARGEST = 16 << 10, 1 << 20
 """Bounds of what is parsed between two looks at the clock, in bytes."""
 REVERSE = Style(reverse=True)
@@ -363,9 +366,13 @@ class TerminalPane(Widget, can_focus=True):
         """The program follows the pane's size."""
         width, height = self._drawn = self.size
         if width and height:
-            self.resize_emulator(width, height)
+            self.fit(width, height)
             self.repaint_all()
-            self.resized(height, width)
+
+    def fit(self, columns: int, lines: int) -> None:
+        """The widget has that size now."""
+        self.resize_emulator(columns, lines)
+        self.resized(lines, columns)
 
     def on_focus(self) -> None:
         """Tell the program, if it asked to know, and show the cursor."""
@@ -465,13 +472,28 @@ class TerminalPane(Widget, can_focus=True):
         self.repaint_all()
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """The wheel: for the program, or to look back."""
+        """The wheel."""
         event.stop()
-        if not self.view.live or not self._mouse("press", WHEEL_UP, event):
-            self.scroll_view(-WHEEL)
+        self.turn_wheel(WHEEL_UP, event)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """The wheel, the other way."""
         event.stop()
-        if not self.view.live or not self._mouse("press", WHEEL_DOWN, event):
-            self.scroll_view(WHEEL)
+        self.turn_wheel(WHEEL_DOWN, event)
+
+    def on_mouse_scroll_left(self, event: events.MouseScrollLeft) -> None:
+        """The wheel, tilted."""
+        event.stop()
+        self.turn_wheel(WHEEL_LEFT, event)
+
+    def on_mouse_scroll_right(self, event: events.MouseScrollRight) -> None:
+        """The wheel, tilted the other way."""
+        event.stop()
+        self.turn_wheel(WHEEL_RIGHT, event)
+
+    def turn_wheel(self, way: int, event: events.MouseEvent) -> None:
+        """For the program, or to look back."""
+        if self.view.live and self._mouse("press", way, event):
+            return
+        if way in WHEEL_ROWS:
+            self.scroll_view(WHEEL_ROWS[way])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from textual import events
+
 from boxy_core import protocol as wire
 from boxy_tui.screens.main import MainScreen
 from boxy_tui.screens.panes import PanesScreen
@@ -41,6 +43,25 @@ async def test_keys_of_the_console_are_the_programs_in_a_pane(
     session.echo = False
     await ui.press("q", "colon", "tab", "escape", "ctrl+c", "ctrl+q", "ctrl+p", "f1", "up")
     await ui.until(lambda: bytes(session.typed) == b"q:\t\x1b\x03\x11\x10\x1bOP\x1b[A")
+
+
+async def test_each_notch_of_the_wheel_is_told_once_or_looks_back_three_rows(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    session = await attached(ui, daemon)
+    session.echo = False
+    session.say(b"\r\n" * 99 + b"\x1b[?1000;1006h")
+    await ui.until(lambda: ui.pane.emulator.modes.mouse == 1000)
+    wheel = [events.MouseScrollUp, events.MouseScrollDown, events.MouseScrollLeft,
+             events.MouseScrollRight]  # fmt: skip
+    for notch in wheel:
+        ui.pane.post_message(notch(ui.pane, 3, 4, 0, 0, 0, False, False, False))
+    told = b"".join(b"\x1b[<%d;4;5M" % button for button in (64, 65, 66, 67))
+    await ui.until(lambda: bytes(session.typed) == told)
+    session.say(b"\x1b[?1000l")
+    await ui.until(lambda: ui.pane.emulator.modes.mouse == 0)
+    ui.pane.post_message(events.MouseScrollUp(ui.pane, 3, 4, 0, 0, 0, False, False, False))
+    await ui.until(lambda: ui.pane.view.back() == 3)
 
 
 async def test_the_pane_asks_for_its_own_size_and_follows_it(

@@ -34,6 +34,7 @@ async def test_it_plays_pauses_and_goes_anywhere(ui: Console, tmp_path: Path) ->
     assert isinstance(screen, ReplayScreen)
     await ui.press("space")
     await ui.until(lambda: not screen.pane.playing, "it pauses")
+    assert (screen.pane.emulator.columns, screen.pane.emulator.lines) == (40, 8)
     await ui.press("5")
     await ui.shows("second", "‖ 1:40")
     assert "first" not in ui.text()
