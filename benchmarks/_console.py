@@ -47,6 +47,11 @@ class OnTerminal:
         os.close(self._master)
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def cpu(self) -> float:
         """CPU seconds that it took so far."""
         return _boxy.cpu_seconds(self._process.pid)

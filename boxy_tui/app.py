@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -37,6 +38,7 @@ from boxy_tui.screens.main import MainScreen
 from boxy_tui.screens.panes import PanesScreen
 from boxy_tui.state import State
 from boxy_tui.terminal.owncursor import OwnCursor
+from boxy_tui.typeahead import TypeAhead
 from boxy_tui.widgets.header import Figures, read_host
 from boxy_tui.widgets.keybar import spell_in_words
 
@@ -86,6 +88,7 @@ class BoxyApp(App[str], inherit_bindings=False):
         self.errands = Errands(self)
         self.scheduler = Scheduler()
         self.own_cursor = OwnCursor(self)
+        self.typing = TypeAhead(self, super().on_event)
         self.main = MainScreen(self)
         self.panes: dict[str, PanesScreen] = {}
         self._stale = False
@@ -104,6 +107,13 @@ class BoxyApp(App[str], inherit_bindings=False):
         self.run_worker(self.feed.run(), name="feed", exit_on_error=True)
         if self.first_recording:
             self.replay(self.first_recording, last=True)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys are obeyed one after the other, however fast they come."""
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            await self.typing.take(event)
+        else:
+            await super().on_event(event)
 
     def local_time(self, seconds: float) -> str:
         """Hours, minutes, seconds where the user is."""

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
+from textual.widgets import Input
 
 from boxy_tui.folding import fold
 from boxy_tui.format import Cell, event_line
@@ -57,6 +58,18 @@ class ImageTable(Table):
         Binding("b", "screen.browse", "registry"),
         Binding("d,delete,ctrl+d", "screen.remove_image", "remove", key_display="d"),
     ]
+
+
+class FilterField(Input):
+    """The filter, with the keys that end it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,down", "submit", "keep it", key_display="↵"),
+        Binding("escape", "screen.clear", "clear it"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(placeholder="filter: words, !not", id="filter", compact=True)
 
 
 class Tabs(Lines):

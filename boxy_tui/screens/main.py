@@ -27,7 +27,7 @@ from boxy_tui.format import (
     image_row,
     plain,
 )
-from boxy_tui.screens.first import Banner, BoxTable, Events, ImageTable, Tabs
+from boxy_tui.screens.first import Banner, BoxTable, Events, FilterField, ImageTable, Tabs
 from boxy_tui.state import Link, Order, matches
 from boxy_tui.widgets.detail import Detail
 from boxy_tui.widgets.header import Header
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 HOST_EVERY = 2.0
 """Seconds between two looks at the host."""
+TELL = 0.03
+"""Seconds from the cursor's move to the figures of its box: a held key passes over many."""
 NEEDS_LIFE = frozenset({"stop", "restart", "kill", "pause", "shell", "exec"})
 NEEDS_DEATH = frozenset({"start"})
 NEEDS_BOX = (
@@ -90,6 +92,7 @@ class MainScreen(Screen[None]):
         self.boxy = boxy
         self.needle = ""
         self.sort = Order.NAME
+        self._telling = False
         self.boxes = BoxTable(BOX_COLUMNS, self._box_cells, empty=self._no_boxes, id="boxes")
         self.images = ImageTable(
             IMAGE_COLUMNS, self._image_cells, empty=self._no_images, id="images"
@@ -104,7 +107,7 @@ class MainScreen(Screen[None]):
                 yield Tabs()
                 yield self.boxes
                 yield self.images
-                yield Input(placeholder="filter: words, !not", id="filter", compact=True)
+                yield FilterField()
                 yield Events(self.boxy)
             yield Detail(self.boxy.state, self.boxy.clock)
         yield KeyBar()
@@ -235,11 +238,18 @@ class MainScreen(Screen[None]):
         return bool(chosen)
 
     @on(Table.Moved, "#boxes")
-    def _selected(self, message: Table.Moved) -> None:
-        self.query_one(Detail).select(message.key)
+    def _selected(self) -> None:
+        """First the cursor's row, which one looks at; the figures of its box a moment later."""
         self._draw_tabs()
+        if not self._telling:
+            self._telling = True
+            self.set_timer(TELL, self._tell)
+
+    def _tell(self) -> None:
+        self._telling = False
+        self.query_one(Detail).select(self.boxes.current)
         self.query_one(KeyBar).renew()
-        self.boxy.wants_history(message.key)
+        self.boxy.wants_history(self.boxes.current)
 
     @on(Table.Sized)
     def _sized(self) -> None:
@@ -264,6 +274,10 @@ class MainScreen(Screen[None]):
             self.action_run_box()
 
     # ---------------------------------------------------------------- keys
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """In the filter a slash is a letter like any other."""
+        return action != "filter" or not isinstance(self.focused, Input)
 
     def on_key(self, event: events.Key) -> None:
         """A key that does nothing says so: it is a guess, and the next one should be better."""

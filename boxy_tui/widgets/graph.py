@@ -10,14 +10,13 @@ from typing import ClassVar
 
 from rich.segment import Segment
 from textual.strip import Strip
-from textual.widget import Widget
 
 from boxy_tui.format import Cell, braille
 from boxy_tui.palette import RAMP, foreground
-from boxy_tui.widgets.lines import to_strip
+from boxy_tui.widgets.lines import ByLines, to_strip
 
 
-class Graph(Widget):
+class Graph(ByLines):
     """Title, figure and curve.  `calm` keeps one colour; else rows go from green to red."""
 
     DEFAULT_CSS: ClassVar[str] = "Graph { height: 1fr; min-height: 3; }"
@@ -48,13 +47,13 @@ class Graph(Widget):
         """Textual's Line API."""
         width, height = self.size
         if y == 0:
-            return to_strip(self._heading(width), width).apply_style(self.rich_style)
+            return to_strip(self._heading(width), width).apply_style(self.ground)
         if not self._rows:
             self._rows = braille(self._values, width, max(1, height - 1), self._top)
         if y > len(self._rows):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self.ground)
         colour = foreground(self._row_colour(y, height))
-        return Strip([Segment(self._rows[y - 1], self.rich_style + colour)], width)
+        return Strip([Segment(self._rows[y - 1], self.ground + colour)], width)
 
     def _heading(self, width: int) -> list[Cell]:
         room = width - len(self.title) - len(self._figure) - 2

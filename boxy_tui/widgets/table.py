@@ -124,9 +124,13 @@ class Table(Lines, can_focus=True):
         at = max(0, min(at, len(self.keys) - 1))
         if at == self._at or not self.keys:
             return
+        before, top = self._at, self._top
         self._at = at
         self._scroll()
-        self.repaint()
+        if self._top == top:
+            self.repaint_lines(before - top + 1, at - top + 1)
+        else:
+            self.repaint()
         self.post_message(self.Moved(self, self.current))
 
     def _rows_on_show(self) -> int:

@@ -130,6 +130,32 @@ async def test_the_filter_narrows_and_escape_clears(ui: Console, daemon: FakeDae
     await ui.shows("Boxes 5")
 
 
+def type_at_once(ui: Console, *keys: str) -> None:
+    """As a quick typist does, or a line that lags: all in one read."""
+    for key in keys:
+        ui.app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+async def test_what_is_typed_behind_the_slash_at_once_is_the_filter(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    ui.app.post_message(events.Key("slash", "/"))
+    type_at_once(ui, "d", "b", "enter", "s")
+    await ui.until(lambda: ui.app.state.boxes[make_box("db").id].status is Status.EXITED)
+    assert ui.app.main.needle == "db"
+    assert ui.app.screen is ui.app.main  # neither d nor s was for the box of before
+    assert daemon.asked("POST", "/stop") == 1
+
+
+async def test_what_is_typed_behind_a_shells_key_at_once_is_for_the_shell(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    await ui.select("web")
+    type_at_once(ui, "e", "l", "s", "enter")
+    await ui.in_pane()
+    await ui.until(lambda: bytes(daemon.sessions[-1].typed) == b"ls\r")
+
+
 async def test_tab_shows_the_images_and_unpacks_one(ui: Console, daemon: FakeDaemon) -> None:
     await ui.press("tab")
     await ui.shows("host", "not yet", "broken", "its archive")
