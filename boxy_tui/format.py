@@ -116,7 +116,7 @@ def status_text(box: Box, now: float) -> Cell:
     if box.status is Status.EXITED and box.exit is not None:
         how = "oom" if box.exit.oom else str(box.exit.status)
         since = span(now - (box.finished or box.exit.finished or now))
-        return f"exited {how} {since}", "dim" if box.exit.status == 0 else "bad"
+        return f"exited {how} {since}", "dim" if how == "0" else "bad"
     return str(box.status), colour
 
 
@@ -292,6 +292,16 @@ def fit(columns: Sequence[Column], width: int, gap: int = 2) -> list[tuple[int, 
         extra = spare * columns[i].flex // flex if flex else 0
         widths.append((i, columns[i].width + extra))
     return widths
+
+
+def widened(columns: Sequence[Column], names: Iterable[str], width: int) -> list[Column]:
+    """The columns with room for the longest name, up to half of `width`: what a registry calls an
+    image is long, and differs at its end."""
+    longest = min(max(map(len, names), default=0), width // 2)
+    return [
+        column._replace(width=longest) if column.title == "NAME" and longest > column.width
+        else column for column in columns
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------------- curves

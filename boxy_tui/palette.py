@@ -41,6 +41,8 @@ class Palette(NamedTuple):
     """beneath the row that keys are about"""
     mark: str
     """beneath the rows that are marked"""
+    field: str
+    """beneath what one types"""
 
 
 DARK = Palette(
@@ -49,6 +51,7 @@ DARK = Palette(
     faint="#4b5768", dim="#7d8ba0", text="#c5cfdd", bright="#eef3fa",
     accent="#5fd0c5", blue="#7ab0f5", green="#8fce72", lime="#b5cc66", yellow="#e6bd63",
     orange="#f0975f", red="#f2707f", magenta="#c39af0", cursor="#26405a", mark="#3a2f57",
+    field="#1f2733",
 )  # fmt: skip
 """Contrast is kept for terminals of 256 colours."""
 LIGHT = Palette(
@@ -57,19 +60,23 @@ LIGHT = Palette(
     faint="#8d8778", dim="#686253", text="#2b2a26", bright="#000000",
     accent="#00665e", blue="#1d4f9e", green="#276b12", lime="#4f6d00", yellow="#795400",
     orange="#a34200", red="#b3152b", magenta="#6f35a8", cursor="#c5dcf2", mark="#e2d3f5",
+    field="#e4e1d8",
 )  # fmt: skip
 """Text has a contrast of at least 4.5 to each of its grounds (WCAG 2, 1.4.3), hints of 3."""
 SIXTEEN = Palette(
     name="16", title="16 colours, for plain terminals", dark=True,
-    background="#000000", surface="#000000", panel="#000080", line="#808080",
+    background="#000000", surface="#000000", panel="#000080", line="#6c6c6c",
     faint="#808080", dim="#c0c0c0", text="#c0c0c0", bright="#ffffff",
-    accent="#00ffff", blue="#00ffff", green="#00ff00", lime="#00ff00", yellow="#ffff00",
-    orange="#ffff00", red="#ff0000", magenta="#ff00ff", cursor="#000080", mark="#800080",
+    accent="#00ffff", blue="#00ffff", green="#55ff55", lime="#55ff55", yellow="#ffff00",
+    orange="#ffff00", red="#ff5555", magenta="#ff00ff", cursor="#000080", mark="#800080",
+    field="#000000",
 )  # fmt: skip
-"""Each is one of a terminal's own colours (ECMA-48 SGR 30-37 and the bright ones)."""
+"""Each becomes one of a terminal's own colours (ECMA-48 SGR 30-37, and 90-97 for the bright ones),
+the nearest by Rich's measure: that takes #ff0000 for the dark red, and #808080 for the white."""
 GREY = DARK._replace(
     name="grey", title="no colours", panel="#303030", faint="#808080", dim="#a8a8a8",
     cursor="#525252", mark="#444444",
+    field="#303030",
 )  # fmt: skip
 """For NO_COLOR (no-color.org): Textual makes greys of all; what stands out does by lightness."""
 PALETTES = {palette.name: palette for palette in (DARK, LIGHT, SIXTEEN, GREY)}
@@ -162,8 +169,11 @@ def theme(palette: Palette) -> Theme:
             "line": p.line,
             "dim": p.dim,
             "faint": p.faint,
+            "field": p.field,
+            "hint": p.line if p.field == p.background else p.dim,
+            "row-cursor": p.cursor,
             "input-cursor-background": p.accent,
-            "input-selection-background": p.cursor,
+            "input-selection-background": p.mark,
             "border": p.line,
             "scrollbar": p.line,
             "scrollbar-hover": p.faint,

@@ -26,6 +26,7 @@ from boxy_tui.format import (
     box_row,
     image_row,
     plain,
+    widened,
 )
 from boxy_tui.screens.first import Banner, BoxTable, Events, FilterField, ImageTable, Tabs
 from boxy_tui.state import Link, Order, matches
@@ -127,6 +128,7 @@ class MainScreen(Screen[None]):
         state = self.boxy.state
         self.boxes.show(state.visible(self.needle, self.sort))
         names = [i.name for i in state.images if matches(image_text(i), self.needle)]
+        self._fit_images()
         self.images.show(names)
         if self.images.display:
             self._show_image()
@@ -135,6 +137,10 @@ class MainScreen(Screen[None]):
         self.query_one(Header).repaint()
         self.query_one(Detail).tick()
         self.query_one(Events).repaint()
+
+    def _fit_images(self) -> None:
+        names = [plain(image.name) for image in self.boxy.state.images]
+        self.images.columns = widened(IMAGE_COLUMNS, names, self.images.size.width)
 
     def _box_cells(self, key: str) -> Sequence[Cell]:
         state = self.boxy.state
@@ -253,6 +259,7 @@ class MainScreen(Screen[None]):
 
     @on(Table.Sized)
     def _sized(self) -> None:
+        self._fit_images()
         self._draw_tabs()
 
     @on(Table.Moved, "#images")

@@ -224,10 +224,18 @@ class PanesScreen(Screen[None], inherit_bindings=False):
         return [*cells, (" ctrl+]", "key"), (" keys ", "dim")]
 
     def _prefix_menu(self) -> list[Cell]:
+        """The keys after the prefix; where there is no room for all, `?` is there to show them."""
         cells: list[Cell] = [(" ctrl+] ", "badge-warn"), (" ", "")]
-        for key, word, _ in PREFIX_KEYS.values():
-            cells += [(key.replace("ctrl+", "^"), "key"), (f" {word} ", "text")]
-        return [*cells, ("1-9", "key")]
+        *shown, last = sorted(PREFIX_KEYS.values(), key=lambda entry: entry[1] == "help")
+        shown.append(("1-9", "go", ""))
+        room = self.size.width - 9 - 4 - len(last[0] + last[1])
+        for key, word, _ in shown:
+            written = key.replace("ctrl+", "^")
+            room -= len(written) + len(word) + 2
+            if room < 0:
+                break
+            cells += [(written, "key"), (f" {word} ", "text")]
+        return [*cells, (last[0], "key"), (f" {last[1]}", "text")]
 
     def _scroll_menu(self, pane: SessionPane) -> list[Cell]:
         if pane.mode is Mode.SEARCH:

@@ -18,6 +18,7 @@ from boxy_core.errors import BoxyError
 from boxy_core.protocol import STDERR
 from boxy_core.text import LineFilter, escape_lines
 from boxy_tui.format import Cell, plain
+from boxy_tui.palette import colour
 from boxy_tui.widgets.keybar import KeyBar
 from boxy_tui.widgets.lines import Lines
 from boxy_tui.widgets.textview import Line, TextView
@@ -94,7 +95,8 @@ class ReadingScreen(Screen[None]):
             at = f"{view.at + 1}/{len(view.hits)}" if view.hits else "not found"
             cells.append((f" /{plain(view.needle)} {at} ", "warn"))
         cells += self.more()
-        cells.append((f" {view.place}", "dim"))
+        if view.lines:
+            cells.append((f" {view.place}", "dim"))
         line.cells = cells
         line.repaint()
 
@@ -155,7 +157,8 @@ class LogsScreen(ReadingScreen):
 
     def more(self) -> list[Cell]:
         """Whether it follows."""
-        return [(" following ", "ok")] if self.view.following else [(" held ", "paused")]
+        held: Cell = (" following ", "ok") if self.view.following else (" held ", "paused")
+        return [held] if self.view.lines else [held, (" nothing was written yet ", "dim")]
 
     def action_follow(self) -> None:
         """Stay at the end, or no longer."""
@@ -284,7 +287,13 @@ def json_lines(record: Any) -> Iterator[Line]:
 def _coloured(match: re.Match[str]) -> str:
     text, colon, number, word = match.groups()
     if colon:
-        return f"\x1b[38;2;122;176;245m{text}\x1b[0m{colon}"
+        return f"{_sgr('blue')}{text}\x1b[0m{colon}"
     if text:
-        return f"\x1b[38;2;143;206;114m{text}\x1b[0m"
-    return f"\x1b[38;2;240;151;95m{number or word}\x1b[0m"
+        return f"{_sgr('green')}{text}\x1b[0m"
+    return f"{_sgr('orange')}{number or word}\x1b[0m"
+
+
+def _sgr(name: str) -> str:
+    """The sequence for text in a colour of the set in use."""
+    red, green, blue = bytes.fromhex(colour(name)[1:])
+    return f"\x1b[38;2;{red};{green};{blue}m"
