@@ -160,9 +160,7 @@ class MainScreen(Screen[None]):
 
     def _no_boxes(self) -> Sequence[Sequence[Cell]]:
         if self.needle:
-            return [
-                [("   no box matches the filter · ", "dim"), ("esc", "key"), (" clears it", "dim")]
-            ]
+            return self._no_match("box")
         if self.boxy.state.link is not Link.LIVE:
             return []
         return [
@@ -173,7 +171,13 @@ class MainScreen(Screen[None]):
             [("   ?", "key"), ("  explains everything", "dim")],
         ]
 
+    def _no_match(self, what: str) -> Sequence[Sequence[Cell]]:
+        words = f"   no {what} matches the filter · "
+        return [[(words, "dim"), ("esc", "key"), (" clears it", "dim")]]
+
     def _no_images(self) -> Sequence[Sequence[Cell]]:
+        if self.needle:
+            return self._no_match("image")
         return [
             [
                 ("   no image; put a folder with an image.json on the registry path, or ", "dim"),

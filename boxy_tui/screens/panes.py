@@ -168,9 +168,9 @@ class PanesScreen(Screen[None], inherit_bindings=False):
 
     def draw(self) -> None:
         """Say where one is."""
-        if not self.is_mounted:
-            return
-        line = self.query_one(StatusLine)
+        line = next(iter(self.query(StatusLine)), None)
+        if line is None or not self.is_mounted:
+            return  # not yet, or no longer
         pane = self.current
         mode = pane.mode if pane else Mode.PROGRAM
         if pane is None or mode is Mode.PROGRAM:

@@ -16,10 +16,11 @@ WORN = 20_000
 
 
 class Dress:
-    """Puts rows on the widget's own style, `base`."""
+    """Puts rows on the widget's own style, `base`; `colours`: whether with the terminal's own."""
 
     def __init__(self) -> None:
         self.base = Style.null()
+        self.colours = True
         self._worn: dict[Style | None, Style] = {}
 
     def wear(self, base: Style) -> bool:
@@ -35,13 +36,27 @@ class Dress:
         for text, own, _ in segments:
             found = worn.get(own)
             if found is None:
-                found = worn[own] = self.base + own if own else self.base
+                own_style = own if self.colours or own is None else without_palette(own)
+                found = worn[own] = self.base + own_style if own_style else self.base
             dressed.append(Segment(text, found))
             length += len(text) if text.isascii() else cell_len(text)
         if length < columns:
             dressed.append(Segment(" " * (columns - length), self.base))
         strip = Strip(dressed, max(length, columns))
         return strip.crop(0, columns) if length > columns else strip
+
+
+def without_palette(style: Style) -> Style:
+    """The style without colours of the terminal's palette, which nobody knows how light they are:
+    Textual makes greys of all colours for NO_COLOR, and of these nearly black.  What had a ground
+    of its own stands out in reverse."""
+    front, ground = (
+        color if color is not None and color.triplet is not None else None
+        for color in (style.color, style.bgcolor)
+    )
+    turned = style.bgcolor is not None and not style.bgcolor.is_default and ground is None
+    kept = style.without_color + Style.from_color(front, ground)
+    return kept + Style(reverse=not style.reverse) if turned else kept
 
 
 def over(strip: Strip, start: int, end: int, over: Style) -> Strip:

@@ -292,6 +292,7 @@ class TerminalPane(Widget, can_focus=True):
         """Rows straight from the cache where CSS has nothing to add to them, as in a pane alone:
         Textual's way by `StylesCache` costs as much as all the rest of a frame."""
         size = self._drawn = self.size  # which Textual finds by a walk through its tree
+        self._dress.colours = not self.app.no_color
         if self._dress.wear(self.rich_style):
             self._strips = [None] * size.height
         whole = crop.x == 0 and crop.width == size.width and size == self.outer_size

@@ -21,6 +21,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from boxy_tui.palette import style
+from boxy_tui.terminal.dress import without_palette
 
 KEPT = 20_000
 SIDE = 8
@@ -232,4 +233,7 @@ class TextView(Widget, can_focus=True):
                 text.stylize(style("match-on" if present else "match"), at, end)
                 at = shown.find(self.needle, end)
         text.expand_tabs(8)
-        return [Segment(t, s) for t, s, _ in text.render(self.app.console) if t != "\n"]
+        parts = [(t, s) for t, s, _ in text.render(self.app.console) if t != "\n"]
+        if self.app.no_color:
+            return [Segment(t, s and without_palette(s)) for t, s in parts]
+        return [Segment(t, s) for t, s in parts]

@@ -37,4 +37,4 @@ def test_nothing_is_lost_and_nothing_is_too_wide(parts: list[str], width: int, i
     assert "".join(joined.split()) == "".join("".join(parts).split())
     for line in lines:
         if len(line) > 2:
-            assert sum(cell_len(text) for text, _ in line) <= max(width, indent + 1)
+            assert sum(cell_len(text) for text, _ in line) <= max(width, indent + 2)
