@@ -107,6 +107,7 @@ bench: $(COMPILED) ## measure Boxy beside its peers
 	$(BIN)/python -m benchmarks.network
 	$(BIN)/python -m benchmarks.copies
 	$(BIN)/python -m benchmarks.parts
+	$(BIN)/python -m benchmarks.console
 	$(BIN)/python -m benchmarks.terminal
 	$(BIN)/python -m benchmarks.panes
 	$(BIN)/python -m benchmarks.registry

@@ -18,6 +18,8 @@ from boxy_tui.widgets.graph import Graph
 from boxy_tui.widgets.lines import Lines
 
 MIB = 1024 * 1024
+LEAST, MOST = 7, 11
+"""Lines for the facts where they stand beside the table."""
 
 
 class Facts(Lines):
@@ -35,7 +37,15 @@ class Facts(Lines):
         self.facts = lines if not self.size.width else [
             part for line in lines for part in fold(line, width, 8)
         ]  # fmt: skip
+        self._take_room()
         self.repaint()
+
+    def _take_room(self) -> None:
+        """Beside the table there is room for all, the ports too, which come last."""
+        if not self.screen.has_class("-wide") or self.screen.query(".-image"):
+            self.styles.clear_rule("height")
+        elif (room := min(MOST, max(LEAST, len(self.facts)))) != self.size.height:
+            self.styles.height = room
 
     def line_cells(self, y: int) -> Sequence[Cell]:
         """One fact a line."""
