@@ -21,6 +21,11 @@ _ORDINARY = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
 _BASH = ["bash", "--norc", "--noprofile"]
 
 
+_SLOW_SLEEP = """#!/bin/sh
+exec /bin/sleep "$(awk "BEGIN {{ print $1 * {} }}")"
+"""
+
+
 def make_root(folder: Path, made: Path | None = None) -> None:
     """The tutorial's root file system, which belongs to the ordinary user; a copy of `made`."""
     make = ["cp", "-a", str(made)] if made else [PYTHON, str(STEPS / "make_root.py")]
@@ -28,13 +33,17 @@ def make_root(folder: Path, made: Path | None = None) -> None:
     subprocess.run(["chown", "-R", f"{USER}:{USER}", folder], check=True)
 
 
-def make_shells(folder: Path, root: str, root_file_system: Path) -> dict[str, Shell]:
+def make_shells(
+    folder: Path, root: str, root_file_system: Path, patience: int = 1
+) -> dict[str, Shell]:
     """The user's shell ($) and the root shell (#), in a folder with a root file system `root`.
 
     Args:
         folder: where they work; it is given to the ordinary user.  What an earlier page left
             there stays, as it does for a learner.
         root_file_system: what `make_root` made.
+        patience: how many times as long the shells' own `sleep` takes; a page's pauses are
+            those of a learner's idle machine.
         root: "root" for the machine's own, "userns" for the one that `unshare -Ur` gives.
     """
     commands = folder / "bin"
@@ -49,6 +58,9 @@ def make_shells(folder: Path, root: str, root_file_system: Path) -> dict[str, Sh
     if not commands.exists():
         commands.mkdir()
         (commands / "python3").symlink_to(PYTHON)
+        if patience > 1:
+            (commands / "sleep").write_text(_SLOW_SLEEP.format(patience))
+            (commands / "sleep").chmod(0o755)
         folder.chmod(0o755)
         subprocess.run(["cp", "-a", root_file_system, folder / "root"], check=True)
         os.chown(folder, USER, USER)

@@ -50,7 +50,17 @@ def folders() -> Iterator[dict[str, Path]]:
 def test_every_command_of_a_page_answers_as_the_page_says(
     page: Path, root: str, folders: dict[str, Path], root_file_system: Path
 ) -> None:
-    shells = make_shells(folders[root], root, root_file_system)
+    try:
+        _replay(page, root, folders[root], root_file_system)
+    except AssertionError as error:  # the pauses of a page may be short where others work, too
+        print("once more, with longer pauses:", error)
+        again = folders[root].with_name(f"{root}-{page.stem}")
+        again.mkdir()
+        _replay(page, root, again, root_file_system, patience=4)
+
+
+def _replay(page: Path, root: str, folder: Path, root_file_system: Path, patience: int = 1) -> None:
+    shells = make_shells(folder, root, root_file_system, patience)
     try:
         replay(page, shells)
     finally:
