@@ -63,6 +63,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"the {tier} tier cannot run: {lacking[0]}"))
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A short name for a long parameter: names go from process to process, some of megabytes."""
+    long = isinstance(val, str | bytes) and len(val) > 200
+    return f"{argname} of {len(val)}" if long else None  # type: ignore[arg-type]
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if not hasattr(report, "wasxfail"):
         _note_skip(report)
