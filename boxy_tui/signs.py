@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from textual.drivers.linux_driver import LinuxDriver
+from boxy_tui.driver import Driver
 
 _SIGNS = {
     "●": "*", "○": "o", "□": "-", "■": "#", "‖": "=", "◌": "~", "◍": "~", "×": "x", "✖": "!",
@@ -40,7 +40,7 @@ def poor_in_signs(environ: Mapping[str, str], encoding: str) -> bool:
     return not unicode or environ.get("TERM", "") in ("linux", "vt100", "vt220", "ansi")
 
 
-class PlainDriver(LinuxDriver):
+class PlainDriver(Driver):
     """Textual's driver, for a terminal that shows little beyond ASCII."""
 
     _table = plain_signs()
@@ -52,6 +52,6 @@ class PlainDriver(LinuxDriver):
         super().write(shown.encode(encoding, "replace").decode(encoding))
 
 
-def driver_for(environ: Mapping[str, str], encoding: str) -> type[LinuxDriver]:
+def driver_for(environ: Mapping[str, str], encoding: str) -> type[Driver]:
     """The driver that suits the terminal."""
-    return PlainDriver if poor_in_signs(environ, encoding) else LinuxDriver
+    return PlainDriver if poor_in_signs(environ, encoding) else Driver
