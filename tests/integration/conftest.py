@@ -78,7 +78,7 @@ def request(method: str, path: str, body: object = None, **headers: str) -> byte
 
 async def read_reply(reader: asyncio.StreamReader) -> Reply:
     """One answer with a Content-Length, a chunked one, or an interim switch of protocols."""
-    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)).decode("latin-1")
     first, *lines = head.removesuffix("\r\n\r\n").split("\r\n")
     headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
     if headers.get("transfer-encoding") == "chunked":

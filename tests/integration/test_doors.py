@@ -77,7 +77,7 @@ async def exchange(served: Served, data: bytes) -> bytes:
     try:
         writer.write(data)
         await writer.drain()
-        return await asyncio.wait_for(reader.read(65536), 10)
+        return await asyncio.wait_for(reader.read(65536), 30)
     except ConnectionError:
         return b""
     finally:
@@ -154,7 +154,7 @@ async def test_any_bytes_at_the_door_are_answered_or_closed(fuzzed: Served) -> N
         writer.write(blob)
         writer.write_eof()
         try:
-            answer = await asyncio.wait_for(reader.read(), 10)
+            answer = await asyncio.wait_for(reader.read(), 30)
         except ConnectionError:
             answer = b""
         if answer:
@@ -215,7 +215,7 @@ async def test_a_slow_client_gets_its_answer_byte_by_byte(served: Served) -> Non
     for byte in request("POST", "/boxes", {"image": "tiny"}):
         writer.write(bytes([byte]))
         await asyncio.sleep(0)
-    assert (await asyncio.wait_for(reader.read(100), 10)).startswith(b"HTTP/1.1 201")
+    assert (await asyncio.wait_for(reader.read(100), 30)).startswith(b"HTTP/1.1 201")
     await closed(writer)
 
 

@@ -60,7 +60,7 @@ async def test_every_example_of_the_wire_protocol_is_answered_as_it_says(served:
         reader, writer = await served.connect()
         head = f"{method} {path} HTTP/1.1\r\nHost: boxy\r\nContent-Length: {len(data)}\r\n\r\n"
         writer.write(head.encode() + data)
-        answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 10)
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), 30)
         assert answer.split()[1] in (b"200", b"201"), (method, path, answer)
         await closed(writer)
     assert len(served.house.shelf) == 0

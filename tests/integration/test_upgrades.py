@@ -18,7 +18,7 @@ UPGRADE = {"Connection": "Upgrade", "Upgrade": "boxy-stream"}
 
 async def frames_until_end(reader: asyncio.StreamReader) -> list[tuple[int, bytes]]:
     parser, frames = FrameReader(), []
-    while data := await asyncio.wait_for(reader.read(65536), 10):
+    while data := await asyncio.wait_for(reader.read(65536), 30):
         frames += parser.feed(data)
     return frames
 
@@ -49,7 +49,7 @@ async def test_bytes_sent_right_behind_the_request_reach_the_shim_whole(
         await asyncio.sleep(0)
     assert (await read_reply(reader)).status == 101
     client = served.shim(record).clients[0]
-    client.settimeout(10)
+    client.settimeout(30)
     got = b""
     while len(got) < len(early):
         got += await asyncio.to_thread(client.recv, 65536)
@@ -129,7 +129,7 @@ async def test_an_upgrade_that_fails_is_an_ordinary_answer_and_the_connection_cl
     assert reply.status == status
     if status >= 400:
         assert reply.json["error"]["message"]
-    assert await asyncio.wait_for(reader.read(), 5) == b""
+    assert await asyncio.wait_for(reader.read(), 30) == b""
     await closed(writer)
 
 

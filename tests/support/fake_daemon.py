@@ -96,7 +96,7 @@ class FakeDaemon:
             except OSError:
                 continue
         for thread in self._threads:
-            thread.join(5)
+            thread.join(30)
         self._listener.close()
 
     def _accept(self) -> None:

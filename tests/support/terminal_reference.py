@@ -97,7 +97,7 @@ class Reference:
         self._call = [self._tmux, "-S", str(folder / "tmux"), "-f", str(folder / "conf")]
         helper = f"exec {sys.executable} -I -S {folder / 'helper.py'} {folder / 'io'}"
         self._run("new-session", "-d", "-x", str(columns), "-y", str(lines), helper)
-        listener.settimeout(10)
+        listener.settimeout(30)
         self._conn, _ = listener.accept()
         listener.close()
         self._conn.settimeout(20)

@@ -72,7 +72,7 @@ def test_other_processes_are_left_out(checker: LeakChecker) -> None:
 def test_clear_ends_a_process_that_was_left(checker: LeakChecker) -> None:
     process = _start(env={**os.environ, TAG_VARIABLE: checker.tag})
     checker.clear(checker.find())
-    assert process.wait(10) == -9
+    assert process.wait(30) == -9
     process.communicate()
 
 

@@ -45,7 +45,7 @@ def test_a_kill_in_an_upload_leaves_no_torn_blob_and_the_upload_goes_on(
 
 def test_a_request_under_way_is_answered_before_the_end(registry: Registry) -> None:
     place, data = registry.begin(), os.urandom(900_000)
-    with socket.create_connection(("127.0.0.1", registry.port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", registry.port), timeout=30) as sock:
         head = (
             f"PUT {place}?digest={digest_of(data)} HTTP/1.1\r\nHost: x\r\n"
             f"Content-Length: {len(data)}\r\n\r\n"

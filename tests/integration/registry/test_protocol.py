@@ -169,7 +169,7 @@ def test_a_connection_stays_usable_after_errors_and_odd_bytes_are_answered(
     assert (refused.status, refused.code) == (400, "MANIFEST_INVALID")
     assert registry.ask("PROPFIND", "/v2/", connection=connection).status == 405
     connection.close()
-    with socket.create_connection(("127.0.0.1", registry.port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", registry.port), timeout=30) as sock:
         sock.sendall(b"this is not HTTP\r\n\r\n")
         assert b"400" in sock.recv(4000).split(b"\r\n")[0]
     assert registry.ask("GET", "/livez").json == {"status": "ok"}
@@ -178,12 +178,12 @@ def test_a_connection_stays_usable_after_errors_and_odd_bytes_are_answered(
 def test_a_body_is_asked_for_when_the_request_is_found_good(registry: Registry) -> None:
     place = registry.begin()
     expecting = "HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", registry.port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", registry.port), timeout=30) as sock:
         sock.sendall(f"PATCH {place} {expecting}".encode())
         assert sock.recv(100).startswith(b"HTTP/1.1 100 ")
         sock.sendall(b"abc")
         assert b" 202 " in sock.recv(1000)
-    with socket.create_connection(("127.0.0.1", registry.port), timeout=5) as sock:
+    with socket.create_connection(("127.0.0.1", registry.port), timeout=30) as sock:
         sock.sendall(f"PATCH {place}x {expecting}".encode())
         assert sock.recv(100).startswith(b"HTTP/1.1 404 ")
 

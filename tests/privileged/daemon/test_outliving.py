@@ -39,7 +39,7 @@ def test_boxes_and_attached_clients_do_not_notice_that_the_daemon_is_killed(
 
 def _echo(sock: Any, reader: FrameReader, text: bytes) -> None:
     """Send text to a `cat` and wait for it to come back."""
-    sock.settimeout(10)
+    sock.settimeout(30)
     sock.sendall(frame(STDIN, text))
     seen = b""
     while text not in seen:

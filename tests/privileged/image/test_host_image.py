@@ -182,7 +182,7 @@ def test_a_program_of_the_whole_screen_draws_it(
         finally:
             os.close(ours)  # hangs up: SIGHUP ends what reads from the terminal
             try:
-                child.wait(10)
+                child.wait(30)
             except subprocess.TimeoutExpired:
                 child.kill()
 

@@ -46,7 +46,7 @@ class Namespace:
     def run(self, *words: str, stdin: str = "") -> str:
         """Run a command there; its output."""
         done = subprocess.run(
-            self.prefix + list(words), input=stdin, capture_output=True, text=True, timeout=20,
+            self.prefix + list(words), input=stdin, capture_output=True, text=True, timeout=60,
             check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}"
@@ -77,7 +77,7 @@ class Namespace:
             raise result[0]
         return result[0]  # type: ignore[no-any-return]
 
-    def fetch(self, address: str, port: int, seconds: float = 3.0) -> str:
+    def fetch(self, address: str, port: int, seconds: float = 10.0) -> str:
         """What a server there says at once; "refused", "nothing" or "no way" if none does."""
 
         def ask() -> str:

@@ -107,7 +107,7 @@ def test_silence_is_given_up_after_the_timeout(daemon: MakeDaemon) -> None:
     release = threading.Event()
 
     def wait(_request: Request) -> Any:
-        release.wait(10)
+        release.wait(30)
         return {}
 
     fake = daemon({"GET /x": wait})

@@ -405,7 +405,7 @@ def test_a_reader_that_closes_the_pipe_is_quiet(daemon: MakeDaemon, boxy: Boxy) 
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(10) == 141
+        assert process.wait(30) == 141
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

@@ -63,7 +63,7 @@ def test_keys_pause_seek_change_the_speed_and_end_it() -> None:
     for key in (b" ", b"5", b"+", b"\x1b[C", b"q"):
         os.write(keys[1], key)
         threading.Event().wait(0.05)
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
     assert player.paused
     assert player.ended

@@ -70,7 +70,7 @@ class Talk:
 
     def __init__(self, **kinds: Any) -> None:
         self.shim, ours = socket.socketpair()
-        self.shim.settimeout(10)
+        self.shim.settimeout(30)
         self.reader = protocol.FrameReader()
         self.typed: int | None
         self.notices: list[str] = []
@@ -175,7 +175,7 @@ def test_input_is_framed_and_its_end_is_told(talk: Callable[..., Talk]) -> None:
 
     thread = in_background(shim)
     assert one.stream.run().how == "exit"
-    thread.join(5)
+    thread.join(30)
     assert got == [(STDIN, b"hello"), (STDIN_EOF, b"")]
 
 
@@ -203,7 +203,7 @@ def test_much_input_waits_for_a_slow_box_and_arrives_whole(talk: Callable[..., T
     threads = [in_background(shim), in_background(producer)]
     assert one.stream.run().how == "exit"
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert bytes(arrived) == sent
 
 
@@ -248,7 +248,7 @@ def test_a_single_detach_key_reaches_the_program_after_its_time(
 
     thread = in_background(shim)
     one.stream.run()
-    thread.join(5)
+    thread.join(30)
     assert got == [(STDIN, b"\x10")]
 
 
@@ -267,7 +267,7 @@ def test_signals_are_passed_on_and_the_third_interrupt_kills(talk: Callable[...,
     one.shim.sendall(frame(STDOUT, b"ready"))
     thread = in_background(shim)
     one.stream.run()
-    thread.join(5)
+    thread.join(30)
     assert got == [signal.SIGTERM, signal.SIGINT, signal.SIGINT, signal.SIGKILL]
     assert one.notices == ["it still runs; ctrl-c once more kills it"]
     assert signal.getsignal(signal.SIGINT) is before
@@ -287,12 +287,12 @@ def test_a_signal_is_passed_on_while_nobody_reads_our_output(talk: Callable[...,
         left = 900_000
         while left:
             left -= len(one.output())
-        flood.join(5)
+        flood.join(30)
         one.shim.sendall(DONE)
 
     thread = in_background(shim)
     assert one.stream.run().how == "exit"
-    thread.join(5)
+    thread.join(30)
     assert got == [(protocol.SIGNAL, bytes([signal.SIGTERM]))]
 
 
@@ -309,7 +309,7 @@ def test_a_new_window_size_is_told(talk: Callable[..., Talk]) -> None:
 
     thread = in_background(shim)
     one.stream.run()
-    thread.join(5)
+    thread.join(30)
     assert got == [(protocol.RESIZE, protocol.SIZE.pack(33, 99))]
 
 
@@ -354,7 +354,7 @@ def test_a_reader_that_leaves_ends_the_command_that_we_started(
 
     thread = in_background(shim)
     ended = one.stream.run()
-    thread.join(5)
+    thread.join(30)
     assert got == [signal.SIGPIPE, signal.SIGKILL]
     assert ended.how == "exit"
     assert one.stream.output_closed

@@ -40,7 +40,7 @@ async def settled(record: Record, status: Status) -> None:
 
 
 async def gone(record: Record) -> None:
-    await asyncio.wait_for(asyncio.shield(record.removed), 5)
+    await asyncio.wait_for(asyncio.shield(record.removed), 30)
 
 
 # ---------------------------------------------------------------------- create
@@ -272,7 +272,7 @@ async def test_auto_remove_removes_at_the_end_and_the_end_is_still_known(world: 
     waiting = asyncio.create_task(boxes_visits.wait_removed(record))
     await asyncio.sleep(0)
     world.shim(record).end(5)
-    info = await asyncio.wait_for(waiting, 5)
+    info = await asyncio.wait_for(waiting, 30)
     assert info is not None
     assert info.status == 5
     assert world.house.shelf.gone(record.box.id) == (True, info)

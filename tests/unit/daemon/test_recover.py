@@ -52,7 +52,7 @@ async def test_running_paused_and_stopping_boxes_go_on(outside: World) -> None:
         assert found(outside, running).box.status is Status.RUNNING
         assert found(outside, paused).box.status is Status.PAUSED
         again = found(outside, stopping)
-        await asyncio.wait_for(asyncio.shield(again.exited), 5)
+        await asyncio.wait_for(asyncio.shield(again.exited), 30)
         assert again.box.status is Status.EXITED
         await house.lives.unpause(found(outside, paused))
         await house.lives.stop(found(outside, running))

@@ -98,9 +98,9 @@ def test_who_waits_gets_the_lock_when_it_is_let_go(tmp_path: Path) -> None:
         first.take_now()
         thread = threading.Thread(target=second)
         thread.start()
-        assert waited.wait(10)
+        assert waited.wait(30)
         order.append("first")
-    thread.join(10)
+    thread.join(30)
     assert order == ["first", "second"]
 
 
@@ -119,7 +119,7 @@ def test_a_lock_ends_with_its_process_but_lives_on_in_a_child_that_got_it(tmp_pa
         assert holder.stdout is not None
         assert holder.stdin is not None
         assert holder.stdout.readline() == b"ready\n"
-        assert holder.wait(10) == 0
+        assert holder.wait(30) == 0
         with Lock(path, "a") as lock:
             assert not lock.take_now()  # the holder is dead; its child holds on
             holder.stdin.close()  # ends the child

@@ -47,7 +47,7 @@ class Scene:
 
     async def written(self) -> None:
         self.hosts.flush()
-        await self.errands.wait(5)
+        await self.errands.wait(30)
 
     def known(self, name: str) -> list[str]:
         lines = self.path(name).read_text().partition(files.BEGIN)[2].splitlines()[1:-1]
@@ -94,5 +94,5 @@ async def test_what_changes_at_once_is_written_together_a_moment_later(scene: Sc
     scene.leave(scene.app, "c")
     assert scene.known("a") == []
     await eventually_async(lambda: scene.known("a"))
-    await scene.errands.wait(5)
+    await scene.errands.wait(30)
     assert [scene.known(name) for name in "abc"] == [["b"], ["a"], []]
