@@ -12,7 +12,7 @@ from tests.privileged.network.ground import OUTSIDE, Ground
 from tests.support.daemon import Daemon
 from tests.support.images import AlpineRegistry
 
-PING = f"ping -c 1 -W 1 {OUTSIDE} >/dev/null && echo out || echo kept"
+PING = f"ping -c 1 -W 3 {OUTSIDE} >/dev/null && echo out || echo kept"
 
 
 def _notices(ground: Ground) -> list[str]:
