@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 from benchmarks import _boxy
 from benchmarks._console import Console, OnTerminal
@@ -73,12 +74,15 @@ class Contestant:
     full: Callable[[OnTerminal], bool]
     down: Sequence[bytes] = (b"\x1b[B", b"\x1b[A")
     edge: Sequence[bytes] = (b"\x1b[F", b"\x1b[H")
+    starting: list[float] = field(default_factory=list)
+    """CPU milliseconds of each start, which other work on the machine changes less"""
 
     def start(self) -> float:
         """Seconds until its table is full."""
         begin = time.perf_counter()
         with self.open() as terminal:
             terminal.until(lambda: self.full(terminal))
+            self.starting.append(1000 * terminal.cpu)
             return time.perf_counter() - begin
 
 
@@ -282,7 +286,7 @@ def left_open(
             memory[name] = _boxy.private_memory(terminal.pid) / MIB
             if name == OURS:
                 cpu["boxyd, for boxy-tui"] = daemons
-    return {"percent of a core": cpu, "MiB": memory}
+    return {"percent of a core, left open": cpu, "MiB of its own": memory}
 
 
 def _share(pids: Sequence[int], wait: Callable[[], None]) -> list[float]:
@@ -311,9 +315,11 @@ def measure(options: argparse.Namespace) -> Found:
         for kind, series in keys(of, options.rounds).items():
             found.tell(f"key to screen: {kind}", OURS, series)
         found.tell("key to screen: the console's own", "", our_keys(daemon, options.rounds // 4))
-        found.figures = left_open(of, daemon, options.seconds)
+        spent = {name: median(one.starting) for name, one in of.items() if name != IN_TMUX}
+        found.figures = {"CPU ms of a start": spent}
+        found.figures |= left_open(of, daemon, options.seconds)
     for unit, figures in found.figures.items():
-        print(f"\n### left open: {unit}\n\n| | {unit} | ours / theirs |\n|---|--:|--:|")
+        print(f"\n### {unit}\n\n| | {unit} | ours / theirs |\n|---|--:|--:|")
         for name, figure in figures.items():
             ratio = (
                 f"{figures[OURS] / figure:.2f}" if figure and name in of and name != OURS else ""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 HOST_EVERY = 2.0
 """Seconds between two looks at the host."""
-TELL = 0.03
+TELL = 0.05
 """Seconds from the cursor's move to the figures of its box: a held key passes over many."""
 NEEDS_LIFE = frozenset({"stop", "restart", "kill", "pause", "shell", "exec"})
 NEEDS_DEATH = frozenset({"start"})
