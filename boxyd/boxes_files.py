@@ -29,10 +29,12 @@ from boxy_core.paths import Paths
 from boxyd.boxes_life import Lives
 from boxyd.boxes_rules import image_of, require_alive
 from boxyd.boxes_shelf import Record, Shelf
+from boxyd.boxes_sweep import empty
+from boxyd.errands import Errands
 from boxyd.files import jobs
 from boxyd.files.jobs import Job
 from boxyd.runtime import quota
-from boxyd.state import FROZEN_FILE, write_atomic
+from boxyd.state import FROZEN_FILE, REMOVING, write_atomic
 from boxyd.trees import remove_tree
 
 SNAPSHOTS = "snapshots"
@@ -68,6 +70,7 @@ class Files:
         self._lives = lives
         self._counts = counts
         """the file system counts what a box's layer takes (boxyd.runtime.quota)"""
+        self._errands = Errands(log)
 
     # ------------------------------------------------------------------ inside the tree
 
@@ -150,7 +153,14 @@ class Files:
                 told = await self._copy(record, target, self._project(into))
             yield target, told
         finally:
-            await asyncio.to_thread(remove_tree, target)
+            self._throw_away(target)
+
+    def _throw_away(self, folder: str) -> None:
+        """Remove a folder, while nobody waits; what is left of it goes at the daemon's start."""
+        trash = f"{self._paths.boxes}/{REMOVING}{os.path.basename(folder)}"
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(folder, trash)
+            self._errands.send(empty(trash))
 
     def _project(self, box_id: str) -> int:
         """The number that a layer of that box counts under; 0: none."""
@@ -213,11 +223,13 @@ class Files:
             finally:
                 await asyncio.to_thread(remove_tree, scratch)
 
-    async def packed(self, record: Record, target: str) -> dict[str, Any]:
-        """The box's layer as an OCI layer in the new file `target`; its digests, and `frozen`."""
+    @contextlib.asynccontextmanager
+    async def packed(self, record: Record, target: str) -> AsyncIterator[dict[str, Any]]:
+        """The box's layer as an OCI layer in the new file `target`; its digests, `frozen`, and
+        where its copy is, the folder `tree`, which may be moved away."""
         async with self.copied(record) as (copy, told):
             packed = await jobs.answer({"job": "layer", "tree": copy, "target": target})
-            return {**packed["done"], "frozen": told["frozen"]}
+            yield {**packed["done"], "frozen": told["frozen"], "tree": copy}
 
     # ------------------------------------------------------------------ snapshots
 

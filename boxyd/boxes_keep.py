@@ -59,12 +59,15 @@ class Keeper:
         await asyncio.to_thread(os.makedirs, self._paths.images, 0o700, True)
         target = f"{self._paths.images}/.commit-{record.box.id[:SHORT_ID]}-{secrets.token_hex(6)}"
         try:
-            told = await self._files.packed(record, target)
-            layer = committing.Layer(target, told["diff_id"], told["digest"], told["size"])
-            image = await asyncio.to_thread(
-                committing.commit, store, record.box, layer, name,
-                changes=wanted.changes, message=wanted.message, author=wanted.author,
-            )  # fmt: skip
+            async with self._files.packed(record, target) as told:
+                tree = told["tree"] if told["whole"] else ""
+                layer = committing.Layer(
+                    target, told["diff_id"], told["digest"], told["size"], tree, told["raw"]
+                )
+                image = await asyncio.to_thread(
+                    committing.commit, store, record.box, layer, name,
+                    changes=wanted.changes, message=wanted.message, author=wanted.author,
+                )  # fmt: skip
         finally:
             await asyncio.to_thread(remove_tree, target)
         self._shelf.tell(

@@ -20,6 +20,8 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _PIECE = 1 << 20
 _LINKS = 1 << 16
 _OPAQUE = "trusted.overlay.opaque"
+_NOT_THE_FILES = (_OPAQUE, "security.selinux")
+"""attributes that have a form of their own in a layer, or are this host's business"""
 
 Write = Callable[[bytes], object]
 
@@ -41,6 +43,8 @@ class Packed(NamedTuple):
     size: int
     skipped: list[str]
     """entries that could not be read, with the reason"""
+    whole: bool
+    """everything of the tree is in the stream: no socket, device or attribute was left out"""
 
 
 class Packer:
@@ -52,6 +56,7 @@ class Packer:
         self._links: dict[tuple[int, int], bytes] = {}
         self.entries = self.size = 0
         self.skipped: list[str] = []
+        self._whole = True
 
     def add(self, folder: int, name: str, as_name: str) -> None:
         """Pack what is called `name` in the open `folder`, as `as_name`; a folder with all
@@ -89,7 +94,7 @@ class Packer:
     def end(self) -> Packed:
         """The end of the stream."""
         self._out(write.END)
-        return Packed(self.entries, self.size, self.skipped)
+        return Packed(self.entries, self.size, self.skipped, self._whole)
 
     def _child(
         self, here: int, path: bytes, name: str, device: int
@@ -144,7 +149,9 @@ class Packer:
             if self._how.whiteouts:
                 above, slash, last = path.rpartition(b"/")
                 self._head(above + slash + b".wh." + last, write.FILE, found)
-        elif kind != stat.S_IFSOCK:
+        elif kind == stat.S_IFSOCK:
+            self._whole = False
+        else:
             self._skip(path, "it is a device")
 
     def _file(self, here: int, name: str, path: bytes, found: os.stat_result) -> None:
@@ -215,11 +222,14 @@ class Packer:
             for key in os.listxattr(fd):
                 if key == "security.capability" or key.startswith("user."):
                     kept[os.fsencode(key)] = os.getxattr(fd, key)
+                elif key not in _NOT_THE_FILES:
+                    self._whole = False
         except OSError:
             pass  # the file system has none
         return kept
 
     def _skip(self, path: bytes, why: str) -> None:
+        self._whole = False
         if len(self.skipped) < 100:
             self.skipped.append(f"{os.fsdecode(path)}: {why}")
 

@@ -33,6 +33,10 @@ class Layer(NamedTuple):
     diff_id: str
     digest: str
     size: int
+    tree: str = ""
+    """a folder that has all of it, unpacked, which moves into the store, too; "": there is none"""
+    raw: int = 0
+    """bytes of the files in it"""
 
 
 def commit(
@@ -55,6 +59,8 @@ def commit(
     blobs = store.named.blobs
     with blobs.pinned([layer.digest, *base.blobs]):
         blobs.adopt(layer.path, layer.digest)
+        if layer.tree:
+            store.adopt_layer(layer.tree, layer.diff_id, layer.digest, layer.raw)
         blobs.write(oci.digest_of(config), config)
         blobs.write(oci.digest_of(manifest), manifest)
         store.named.add(wanted, oci.digest_of(manifest))

@@ -14,6 +14,7 @@ folder at a time; what a crash leaves is a temporary folder that `clean` removes
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -114,6 +115,30 @@ class Layers:
             write_whole(f"{temporary}/layer.json", json.dumps(told, indent=1).encode() + b"\n")
             trees.sync(temporary)
             self._publish(temporary, report["diff_id"].replace(":", "-", 1), digest)
+
+    def adopt(self, tree: str, diff_id: str, digest: str, size: int) -> None:
+        """Make a folder, which is moved, the layer `diff_id` of the archive `digest`; leave it
+        where it is if the layer is there, or the folder on another file system.
+
+        `size`: bytes of its files.  Raises OSError.
+        """
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        hexes = digest.removeprefix("sha256:")
+        with self.locked("archive " + hexes):
+            if self.of_archive(hexes) is not None:
+                return
+            with self._temporary() as (temporary, _):
+                try:
+                    os.rename(tree, temporary + "/tree")
+                except OSError as error:
+                    if error.errno == errno.EXDEV:
+                        return
+                    raise
+                told = {"size": size, "diff_id": diff_id, "archive": digest,
+                        "created": time.time()}  # fmt: skip
+                write_whole(f"{temporary}/layer.json", json.dumps(told, indent=1).encode() + b"\n")
+                trees.sync(temporary)
+                self._publish(temporary, diff_id.replace(":", "-", 1), hexes)
 
     def _publish(self, temporary: str, layer: str, digest: str) -> None:
         """Give a whole layer its name, and its archive a link to it."""

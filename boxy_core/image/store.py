@@ -242,6 +242,16 @@ class ImageStore:
                 trees.remove(scratch)
         return packed.digest
 
+    def adopt_layer(self, tree: str, diff_id: str, digest: str, size: int) -> None:
+        """A folder that holds what a layer's archive does becomes the layer, unpacked.
+
+        `digest` is the archive's, `size` the bytes of its files.  The folder is moved, unless it
+        lies on another file system or the layer is here already.  Raises ImageError, OSError.
+        """
+        with _disk_errors("layer", self._paths.root):
+            self._make_folders()
+            self._layers.adopt(tree, diff_id, digest, size)
+
     def tag(self, name: str, new: str, progress: Progress = no_progress) -> Image:
         """Give the image `name` a further name. Raises as `prepare`, and InvalidRequest."""
         wanted = local_name(new)

@@ -242,6 +242,7 @@ def layer(tree: str, target: str) -> dict[str, Any]:
     return {
         "diff_id": "sha256:" + raw.hexdigest(), "digest": "sha256:" + whole.hexdigest(),
         "size": counted.size, "raw": done.size, "entries": done.entries, "skipped": done.skipped,
+        "whole": done.whole,
     }  # fmt: skip
 
 

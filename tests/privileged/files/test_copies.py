@@ -6,6 +6,7 @@ import io
 import json
 import os
 import socket
+import stat
 import subprocess
 import tarfile
 import threading
@@ -179,6 +180,12 @@ def test_a_snapshot_is_restored_a_box_cloned_exported_and_committed(
     saved = here / "image.tar"
     daemon.run("save", "-o", str(saved), "mine:1")
     assert len([n for n in members(saved.read_bytes()) if n.startswith("blobs/sha256/")]) >= 4
+    moved = newest_layer(daemon)
+    assert ("etc/motd", stat.S_IFCHR, 0) in [entry[:3] for entry in moved]
+    daemon.run("rmi", "mine:1")
+    daemon.run("load", "-i", str(saved))
+    daemon.run("run", "--rm", "mine:1", "true")
+    assert newest_layer(daemon) == moved  # unpacked it is what had been moved there
 
     daemon.run("exec", "db", "sh", "-c", "echo three > /g")
     daemon.run("stop", "-t", "0", "db")
@@ -187,6 +194,24 @@ def test_a_snapshot_is_restored_a_box_cloned_exported_and_committed(
     assert "g" not in told
     daemon.run("snapshot", "rm", "db", "before")
     assert daemon.boxy("snapshot", "restore", "db", "before").returncode == 1
+
+
+def newest_layer(daemon: Daemon) -> list[tuple[str, int, int, int, int, int, int]]:
+    """What is in the layer that was made last: path, kind, device, mode, owners, time."""
+    layers = [path for path in Path(daemon.paths.layers).iterdir() if not path.is_symlink()]
+    made = max((path for path in layers if (path / "tree").is_dir()),
+               key=lambda path: (path / "layer.json").stat().st_mtime_ns)  # fmt: skip
+    found = []
+    for path in sorted((made / "tree").rglob("*")):
+        told = path.lstat()
+        kind, mode = stat.S_IFMT(told.st_mode), stat.S_IMODE(told.st_mode)
+        if kind == stat.S_IFCHR:
+            mode = 0  # a whiteout's does not count
+        owners = (told.st_uid, told.st_gid) if kind != stat.S_IFCHR else (0, 0)
+        when = told.st_mtime_ns // 10**9 if kind == stat.S_IFREG else 0
+        name = str(path.relative_to(made / "tree"))
+        found.append((name, kind, told.st_rdev, mode, *owners, when))
+    return found
 
 
 def test_a_client_that_leaves_in_the_middle_of_a_copy_keeps_no_box_from_starting(
