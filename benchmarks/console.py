@@ -245,6 +245,7 @@ def our_keys(daemon: Daemon, rounds: int) -> dict[str, Series]:
 
     def timed(name: str, key: bytes, seen: Callable[[], bool]) -> None:
         console.settle(SETTLED)
+        console.until(lambda: not seen())
         begin = time.perf_counter()
         console.type(key)
         console.until(seen)
