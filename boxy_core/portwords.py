@@ -15,6 +15,7 @@ MOST_PORTS = 1024
 def ports(text: str, flag: str = "--publish") -> list[dict[str, object]]:
     """The models Port of `[IP:][HOST:]BOX[/PROTOCOL]`, ranges as FIRST-LAST.
 
+    Without HOST, or with 0 as Docker takes it, any free port of the host does.
     Raises InvalidRequest.
     """
     rest, _, protocol = text.partition("/")
@@ -23,7 +24,7 @@ def ports(text: str, flag: str = "--publish") -> list[dict[str, object]]:
     if protocol not in ("", "tcp", "udp") or (address and not colon and not box):
         raise _wrong(flag, text)
     inner = _range(flag, text, box)
-    outer = _range(flag, text, host) if host else [0] * len(inner)
+    outer = _range(flag, text, host) if host.strip("0") else [0] * len(inner)
     if len(outer) != len(inner):
         if len(inner) > 1:
             raise InvalidRequest(

@@ -18,6 +18,8 @@ from boxy_core.portwords import closing, ports
     [
         ("80", [{"box": 80}]),
         ("8080:80", [{"box": 80, "host": 8080}]),
+        ("0:80", [{"box": 80}]),
+        ("127.0.0.1:0:80", [{"box": 80, "address": "127.0.0.1"}]),
         ("53:53/udp", [{"box": 53, "host": 53, "protocol": "udp"}]),
         ("0.0.0.0:8080:80", [{"box": 80, "host": 8080, "address": "0.0.0.0"}]),
         ("localhost:8080:80", [{"box": 80, "host": 8080, "address": "127.0.0.1"}]),
@@ -34,7 +36,7 @@ def test_a_port_is_read_as_docker_reads_it(text: str, expected: list[dict[str, A
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":", "80:", "80:x", "x", "0:80", "80/sctp", "65536:1", "81-80", "1-3:1-2", "1.2.3.4:",
+    ["", ":", "80:", "80:x", "x", "0:0", "80/sctp", "65536:1", "81-80", "1-3:1-2", "1.2.3.4:",
      "1-5000", "²:80", "[::1:80", "-1:80"],
 )  # fmt: skip
 def test_what_is_no_port_is_refused_by_name(text: str) -> None:
