@@ -60,7 +60,7 @@ def main(link: socket.socket) -> None:
     so that is paid before the launch is asked for: the spare's midwife waits for the next launch
     message, tells the zygote that it took one, and by closing the pipe that its box runs.
     """
-    from boxyd.runtime import midwife, report, shim
+    from boxyd.runtime import midwife, report, shim, stage
     from boxyd.runtime import syscalls as sys_
 
     sys_.prctl(sys_.PR_SET_DUMPABLE, 0)
@@ -87,7 +87,7 @@ def main(link: socket.socket) -> None:
             _spare(link, theirs, likely)
         os.close(theirs)
         if pid > 0 and (base := _wait_for_need(link, ours)):
-            likely = [base, base + (1 << 16)]  # it has ended by then, or it is still there
+            likely = [base, base + stage.IDS]  # it has ended by then, or it is still there
         os.close(ours)
 
 
