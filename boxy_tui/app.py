@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -105,6 +106,9 @@ class BoxyApp(App[str], inherit_bindings=False):
     def on_mount(self) -> None:
         """First the paint, then the daemon."""
         self.run_worker(self.feed.run(), name="feed", exit_on_error=True)
+        if not self.is_headless:  # who is told to end gives the terminal back as it was
+            told = partial(self.exit, None, 128 + signal.SIGTERM)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told)
         if self.first_recording:
             self.replay(self.first_recording, last=True)
 
@@ -491,7 +495,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = app.run()
     if words:
         print(f"boxy: {words}")  # noqa: T201
-    return 0
+    return app.return_code or 0
 
 
 if __name__ == "__main__":

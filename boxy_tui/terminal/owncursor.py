@@ -13,7 +13,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from textual.app import App
 from textual.geometry import Offset
 
-HIDE = "\x1b[?25l\x1b[?12l\x1b[0 q"
+AS_IT_WAS = "\x1b[?12l\x1b[0 q"
+HIDE = f"\x1b[?25l{AS_IT_WAS}"
 
 
 class Place(NamedTuple):
@@ -59,9 +60,9 @@ class OwnCursor:
             self._shown = self._shown._replace(at=place.at)
 
     def leave(self) -> None:
-        """The application ends."""
+        """The application ends; that the cursor is to be seen Textual sees to, before or after."""
         if self._shown is not None:
-            self._write(HIDE)
+            self._write(AS_IT_WAS)
             self._shown = None
 
     def _wanted(self) -> Place | None:

@@ -52,6 +52,10 @@ class Terminal:
         """What is on the screen."""
         return self._tmux("capture-pane", "-p")
 
+    def pane_pid(self) -> int:
+        """The process that runs in it."""
+        return int(self._tmux("display-message", "-p", "#{pane_pid}"))
+
     def cursor(self) -> tuple[int, int] | None:
         """Where the terminal's own cursor is: column and row; None when it is hidden."""
         x, y, shown = self._tmux(

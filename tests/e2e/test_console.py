@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.conftest import Workspace
 from tests.e2e.conftest import Terminal
@@ -87,6 +88,15 @@ def test_an_editor_edits_a_file_in_a_pane_and_follows_the_size(
     console.resize(120, 40)
     console.ask("until stty size | grep '^39 12''0'; do sleep 0.1; done", "39 120")
     assert daemon.run("exec", "editor", "cat", "/tmp/note") == "written in a pane"
+
+
+def test_a_console_that_is_told_to_end_gives_the_terminal_back(console: Terminal) -> None:
+    run_from_form(console, "told")
+    console.type("printf '\\033[5 q'\n")
+    children = Path(f"/proc/{console.pane_pid()}/task/{console.pane_pid()}/children")
+    os.kill(int(children.read_text().split()[0]), signal.SIGTERM)
+    console.shows("status 143", not_="ctrl+] keys")
+    assert console.cursor() is not None
 
 
 def test_two_viewers_of_one_box_see_the_same(

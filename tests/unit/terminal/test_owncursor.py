@@ -7,7 +7,7 @@ from typing import Any
 
 from textual.geometry import Offset
 
-from boxy_tui.terminal.owncursor import HIDE, OwnCursor, Place
+from boxy_tui.terminal.owncursor import AS_IT_WAS, HIDE, OwnCursor, Place
 
 
 class Pane:
@@ -93,7 +93,7 @@ def test_it_is_hidden_and_given_back_as_it_was() -> None:
     app.screen.focused = Pane()
     own.follow()
     own.leave()
-    assert app._driver.written[-1] == HIDE
+    assert app._driver.written[-1] == AS_IT_WAS
 
 
 def test_without_a_terminal_of_the_users_own_nothing_is_written() -> None:
