@@ -45,7 +45,7 @@ class Terminal:
         variables = [f"{name}={value}" for name, value in env.items() if name not in _ITS_OWN]
         line = shlex.join(["env", "-i", *variables, "TERM=screen-256color", *command])
         columns, rows = self._size
-        keep = f"{line}; echo; echo status $?; sleep 600"
+        keep = f"{line}; status=$?; echo; echo status $status; sleep 600"
         self._tmux("new-session", "-d", "-x", columns, "-y", rows, keep)
 
     def screen(self) -> str:
