@@ -92,11 +92,17 @@ def test_a_shim_that_is_killed_leaves_its_box_lost_and_nothing_of_it_running(
     eventually(lambda: not os.path.exists(f"/proc/{box['pid']}"))
     daemon.request("POST", f"/boxes/{box['id']}/start", body={})
     again = daemon.wait_status(box["id"], "running")
+    eventually(lambda: _on_disk(daemon, box["id"])["status"] == "running")  # a moment later
     daemon.kill()
     os.kill(again["shim_pid"], signal.SIGKILL)
     eventually(lambda: not os.path.exists(f"/proc/{again['pid']}"))
     daemon.start()
     assert daemon.request("GET", f"/boxes/{box['id']}")["status"] == "lost"
+
+
+def _on_disk(daemon: Daemon, box_id: str) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(Path(daemon.paths.box(box_id), "box.json").read_text())
+    return told
 
 
 def test_a_damaged_box_hurts_no_other(daemon: Daemon) -> None:
