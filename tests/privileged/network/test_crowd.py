@@ -47,6 +47,10 @@ def _ours(told: str) -> list[str]:
     return [line for line in lines if " bx" in line and not re.search("fe80:|multicast", line)]
 
 
+def _ours_of(links: set[str]) -> set[str]:
+    return {link for link in links if link.startswith("bx")}
+
+
 def _descriptors(pid: int) -> Counter[str]:
     """How many of each kind; a network namespace that is kept is one of them."""
     kinds: Counter[str] = Counter()
@@ -89,6 +93,8 @@ def test_a_hundred_boxes_start_and_stop_without_leaving_anything(ground: Ground)
     ground.server("stays")
     daemon.run("run", "--rm", "-p", "80/udp", "alpine", "true")  # what is made once is made
     ground.until(lambda: len(daemon.request("GET", "/boxes", query={"all": "1"})) == 1)
+    # The kernel takes down a network namespace, and with it a link, after its last process.
+    ground.until(lambda: len(_ours_of(ground.host.links())) == 2)  # a bridge, a veth
     before, open_before = holdings(ground), _descriptors(daemon.pid)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ids = [str(box["id"]) for box in pool.map(lambda n: _start(daemon, n), range(MANY))]
