@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -15,7 +16,6 @@ from boxyd.runtime.steps.base import (
     Host,
     Inside,
     Step,
-    is_folder,
     new_filesystem,
 )
 
@@ -202,32 +202,80 @@ class Mask(Step):
     def apply(self, inside: Inside) -> None:
         """Cover each: a folder by an empty one, a file by the box's null device.
 
-        Both ends are descriptors whose identity was checked, so nothing in the image can
+        What covers, and the /proc or /sys below which it is put, are descriptors whose identity
+        was checked, and below them are the kernel's names alone; so nothing in the image can
         make it cover the wrong thing (CVE-2025-31133).
         """
-        null = inside.open("/dev/null", PLAIN)
-        status = os.fstat(null)
-        if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(1, 3):
-            raise OSError(5, "it is not the null device", "/dev/null")
-        empty = -1
+        tops = {top: _top(inside, top) for top in ("/proc", "/sys")}
+        covers = _Covers(_null(inside))
         for path in self.paths:
-            target = _of_kernel(inside, path)
-            if target < 0:
-                continue
-            if not is_folder(target):
-                cover = sys_.open_tree("", directory=null)
-            elif empty < 0:
-                flags = QUIET | sys_.MOUNT_ATTR_RDONLY
-                cover = empty = new_filesystem("tmpfs", flags, size="0", nr_inodes="1")
-            else:  # a further mount of the one that stands, which costs a third of a new one
-                cover = sys_.open_tree("", directory=empty)
-            sys_.move_mount(cover, "", directory=target)
-            os.close(target)
-            if cover != empty:
-                os.close(cover)
-        for fd in (null, empty):
-            if fd >= 0:
-                os.close(fd)
+            top = path[: path.index("/", 1)]
+            covers.put(tops[top], path[len(top) + 1 :], folder=top == "/sys")
+        covers.close()
+        for fd in tops.values():
+            os.close(fd)
+
+
+def _null(inside: Inside) -> int:
+    """The box's null device, and nothing that the image put in its place."""
+    null = inside.open("/dev/null", PLAIN)
+    status = os.fstat(null)
+    if not stat.S_ISCHR(status.st_mode) or status.st_rdev != os.makedev(1, 3):
+        raise OSError(5, "it is not the null device", "/dev/null")
+    return null
+
+
+def _top(inside: Inside, path: str) -> int:
+    """An O_PATH fd of the box's /proc or /sys, proven to be the one that was attached there."""
+    fd = inside.open(path, PLAIN)
+    if os.fstat(fd).st_dev != inside.devices.get(path):
+        os.close(fd)
+        raise OSError(5, "it is not the kernel's", path)
+    return fd
+
+
+class _Covers:
+    """Mounts to be put over files and folders: after the first of a kind further ones of that,
+    which cost a third of a new one.  `null` is closed at the end."""
+
+    def __init__(self, null: int) -> None:
+        self._models = [null, -1]
+        self._spare = [-1, -1]
+
+    def close(self) -> None:
+        """Close what is left."""
+        for fd in {*self._models, *self._spare} - {-1}:
+            os.close(fd)
+
+    def put(self, top: int, path: str, *, folder: bool) -> None:
+        """Cover `path` below the open `top`, if it is there; `folder` is a guess."""
+        for kind in (folder, not folder):
+            cover = self._spare[kind]
+            if cover < 0:
+                cover = self._spare[kind] = self._another(kind)
+            try:
+                sys_.move_mount(cover, path, directory=top)
+            except FileNotFoundError:
+                return  # the cover is for the next one
+            except OSError as error:
+                if error.errno != errno.EINVAL or kind != folder:
+                    raise
+            else:
+                self._used(kind)
+                return
+
+    def _another(self, folder: bool) -> int:
+        if self._models[folder] >= 0:
+            return sys_.open_tree("", directory=self._models[folder])
+        flags = QUIET | sys_.MOUNT_ATTR_RDONLY
+        return new_filesystem("tmpfs", flags, size="0", nr_inodes="1")
+
+    def _used(self, folder: bool) -> None:
+        cover, self._spare[folder] = self._spare[folder], -1
+        if self._models[folder] < 0:
+            self._models[folder] = cover
+        else:
+            os.close(cover)
 
 
 class Readonly(Step):
