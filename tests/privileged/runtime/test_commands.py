@@ -208,15 +208,21 @@ async def test_a_spare_whose_midwife_was_killed_is_replaced(rig: Rig) -> None:
 def _titled(title: str, zygote: int) -> list[int]:
     """Grandchildren of the zygote with that title."""
     found = [pid for shim in _children(zygote) for pid in _children(shim)]
-    return [
-        pid for pid in found if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(title.encode())
-    ]
+    return [pid for pid in found if _of_process(f"{pid}/cmdline").startswith(title)]
 
 
 def _children(pid: int) -> list[int]:
     """The living children of a process (proc(5), children)."""
-    words = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    words = _of_process(f"{pid}/task/{pid}/children").split()
     return [int(word) for word in words if alive(int(word))]
+
+
+def _of_process(file: str) -> str:
+    """A file of a process, which may end at any time: "" if it has."""
+    try:
+        return Path("/proc", file).read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 async def test_a_shim_keeps_little_memory_of_its_own(rig: Rig) -> None:
