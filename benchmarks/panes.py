@@ -141,6 +141,8 @@ def main() -> None:
         "--docker", action="store_true", help="by the daemon that DOCKER_HOST names"
     )
     options = parser.parse_args()
+    if unknown := set(options.what) - {"latency", "many", "throughput"}:
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
     with _boxy.own_daemon() as (daemon, _):
         for name in options.what:
             if name == "throughput":

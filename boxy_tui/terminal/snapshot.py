@@ -21,7 +21,7 @@ from boxy_tui.terminal.modes import (
 from boxy_tui.terminal.rows import Row
 from boxy_tui.terminal.screen import Screen
 from boxy_tui.terminal.sgr import sgr_of
-from boxy_tui.terminal.width import ZWJ, is_modifier, is_regional
+from boxy_tui.terminal.width import VS16, ZWJ, is_modifier, is_regional
 
 _LOOKS = Style._fields.index("link")
 """Fields of a style before this one are what SGR tells."""
@@ -100,7 +100,7 @@ class _Drawing:
         if row.text.isascii():
             return False
         text = self.screen.row_text(row)
-        return any(c == ZWJ or is_regional(c) or is_modifier(c) for c in text)
+        return any(c in (ZWJ, VS16) or is_regional(c) or is_modifier(c) for c in text)
 
     def _row(self, row: Row) -> None:
         styles, clusters = self.screen.styles, self.screen.clusters
@@ -113,11 +113,19 @@ class _Drawing:
             for x in range(len(row.text) - 1, -1, -1):
                 if row.text[x] != TAIL:
                     self._pen(styles.style(row.style[x]))
-                    self.out.append(f"\x1b[{x + 1}G{clusters.text(row.text[x])}")
+                    self.out.append(f"\x1b[{x + 1}G{self._cell(row, x)}")
             return
         for match in _runs(row.style):
             self._pen(styles.style(match[1]))
             self.out.append(clusters.plain(row.text[match.start() : match.end()]))
+
+    def _cell(self, row: Row, x: int) -> str:
+        """What draws a cell alone.  One that VS16 found no room to widen stays narrow: where there
+        is room now, it would take the cell after it."""
+        text = self.screen.clusters.text(row.text[x])
+        if x + 1 < self.screen.columns and row.text[x + 1 : x + 2] != TAIL:
+            text = text.replace(VS16, "")
+        return text
 
     # -- state -------------------------------------------------------------------------------------
 

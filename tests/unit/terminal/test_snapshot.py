@@ -69,3 +69,13 @@ def test_a_snapshot_is_small() -> None:
     term = Emulator(80, 24)
     term.feed(b"".join(b"\x1b[32mline %d\x1b[m of the screen\r\n" % i for i in range(5000)))
     assert len(term.snapshot()) < 3000
+
+
+def test_a_cell_that_had_no_room_to_become_wide_hides_nothing_where_there_is_room() -> None:
+    term = Emulator(10, 3)
+    term.feed("123456789❤\ufe0f".encode())  # narrow, in the last column
+    term.resize(12, 3)
+    term.feed(b"XY")
+    copy = redrawn(term)
+    assert term.display[0].replace("\ufe0f", "") == "123456789❤XY"
+    assert copy.display[0] == "123456789❤XY"
