@@ -254,6 +254,8 @@ def our_keys(daemon: Daemon, rounds: int) -> dict[str, Series]:
     with Console(daemon) as console:
         console.until(lambda: _ours_is_full(console))
         for _ in range(rounds):
+            console.type(b"g")  # a filter may have left the cursor, and with it the view, below
+            console.until(lambda: _rows(console, WEB) > 1)
             console.type(b"/")
             timed("letter of the filter", b"j", lambda: not _rows(console, WEB))
             timed("letter taken back", b"\x7f", lambda: _rows(console, WEB) > 1)
