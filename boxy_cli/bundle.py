@@ -70,7 +70,11 @@ class Finder:
 
 
 def use(fd: int, head: int, table: dict[str, Entry]) -> None:
-    """Load modules from the bundle that is open as `fd`, whose head has `head` bytes."""
+    """Load modules from the bundle that is open as `fd`, whose head has `head` bytes; from now
+    on, and unless it was cut off."""
+    *_, offset, length = next(reversed(table.values()))
+    if posix.fstat(fd).st_size != FIXED + head + offset + length:
+        return
     sys.meta_path.insert(0, Finder(fd, FIXED + head, table))
 
 

@@ -58,6 +58,12 @@ def test_a_changed_source_is_loaded_in_the_ordinary_way(say: Say, tmp_path: Path
     assert say() == f"two SourceFileLoader {source}"
 
 
+def test_a_bundle_that_was_cut_off_is_not_used(say: Say, tmp_path: Path) -> None:
+    file = tmp_path / "bundle"
+    os.truncate(file, file.stat().st_size - 1)
+    assert say() == f"one SourceFileLoader {tmp_path}/hello/word.py"
+
+
 def test_a_source_that_is_gone_is_gone(say: Say, tmp_path: Path) -> None:
     (tmp_path / "hello/word.py").unlink()
     with pytest.raises(subprocess.CalledProcessError) as failed:
