@@ -371,11 +371,12 @@ class BoxyApp(App[str], inherit_bindings=False):
     def _open_pane(self, target: Target) -> None:
         screen = self.panes.get(target.box_id)
         if screen is None:
-            screen = self.panes[target.box_id] = PanesScreen(self, target.box_id)
+            screen = self.panes[target.box_id] = PanesScreen(self, target)
             self.install_screen(screen, f"panes-{target.box_id}")
+        else:
+            self.call_later(screen.show, target)
         if self.screen is not screen:
             self.push_screen(screen)
-        self.call_later(screen.show, target)
 
     def leave_panes(self, screen: PanesScreen, *, gone: bool = False) -> None:
         """Back to the first screen; `gone`: the last pane was closed."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from boxy_core.errors import Conflict, NotFound
 from boxy_core.models import ExitInfo, Status
+from boxyd import top
 from boxyd.boxes_rules import require_alive, require_running
 from boxyd.boxes_shelf import Record, Shelf
 from boxyd.ports import Launches, Stream
@@ -30,8 +31,13 @@ class Visits:
         await self._launches.attach(link, stream, session)
 
     async def sessions(self, record: Record) -> list[dict[str, Any]]:
-        """What runs in the box with streams of its own.  Raises Conflict if it does not run."""
-        return await require_alive(record, "look into").sessions()
+        """What runs in the box with streams of its own.  Raises Conflict if it does not run.
+
+        The command is what the session's process is now: a shell that began another program by
+        exec(3) is that program.
+        """
+        found = await require_alive(record, "look into").sessions()
+        return [{**one, "command": top.command_of(int(one["pid"]))} for one in found]
 
     async def exec(self, record: Record, spec: Mapping[str, object], stream: Stream | None) -> str:
         """Run a further command in the box; the session's id.

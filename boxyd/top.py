@@ -34,6 +34,17 @@ def uid_in_box(uid: int, id_base: int) -> int:
     return uid - id_base if 0 <= uid - id_base < RANGE else NOBODY
 
 
+def command_of(pid: int, proc: str = "/proc") -> str:
+    """The command line of a process, printable; "" when it has gone."""
+    try:
+        with open(f"{proc}/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            name = file.read().rstrip("\n")
+        with open(f"{proc}/{pid}/cmdline", "rb") as file:
+            return _command(file.read(_SHOWN), name)
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def _read_one(pid: int, id_base: int, boot: float, proc: str) -> Process | None:
     folder = f"{proc}/{pid}"
     try:

@@ -64,10 +64,16 @@ async def left_behind(client: Client, box_id: str) -> list[Target]:
     except BoxyError:  # it does not run, or the daemon is away: then there is nothing to find
         return []
     return [
-        Target(box_id, "session", str(found["session"]), session=str(found["session"]))
+        Target(box_id, "session", _word_of(found), session=str(found["session"]))
         for found in sessions
         if found["session"] != "main" and found["tty"] and not found["count"]
     ]
+
+
+def _word_of(session: dict[str, Any]) -> str:
+    """What a session is called: its program, or its number where a daemon does not tell."""
+    program = (str(session.get("command") or "").split() or [""])[0]
+    return program.rpartition("/")[2].removeprefix("-") or str(session["session"])
 
 
 @dataclass

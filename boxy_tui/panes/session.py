@@ -25,6 +25,7 @@ from boxy_tui.panes.link import Handlers, StreamLink, Target, connect, exit_word
 from boxy_tui.panes.scheduler import Scheduler
 from boxy_tui.panes.telling import EVERY, Teller
 from boxy_tui.terminal.pane import TerminalPane
+from boxy_tui.widgets.keybar import sign
 
 PREFIX = "ctrl+right_square_bracket"
 PREFIX_BYTE = b"\x1d"
@@ -37,15 +38,19 @@ PREFIX_KEYS: dict[str, tuple[str, str, str]] = {
     "p": ("p", "prev", "The pane before"),
     "c": ("c", "shell", "A new shell in this box"),
     "z": ("z", "zoom", "One pane alone, or all side by side"),
+    "percent_sign": ("%", "split", 'A new shell in this box, beside the others; also "'),
     "left_square_bracket": ("[", "scroll", "Scroll and search mode"),
     "x": ("x", "close", "Close the pane; what runs in it goes on if it is the box's main one"),
     "right_square_bracket": ("]", "paste", "Paste what was copied last"),
     "y": ("y", "take", "Take what the program offers for your clipboard (OSC 52)"),
     "R": ("R", "record", "Record the pane as an asciicast file; again: end the recording"),
+    "left": ("←", "beside", "The pane on that side, where all are shown; also → ↑ ↓"),
     "question_mark": ("?", "help", "All keys"),
     PREFIX: ("ctrl+]", "send", "Send ctrl+] itself to the program"),
 }
 """Key after the prefix: how it is written, its word, its sentence.  Digits choose a pane."""
+SIDES = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+"""Keys for the pane on a side, and the steps that they take: columns, rows."""
 
 SCROLL_KEYS: dict[str, tuple[str, str, str]] = {
     "up": ("↑", "back", "A line back; also k"),
@@ -378,10 +383,15 @@ class SessionPane(TerminalPane):
             count = self.take_offer()
             said = f"{count} characters copied" if count else "The program offers nothing to copy"
             self.notify(said, timeout=2)
-        elif event.key in PREFIX_KEYS:
+        elif event.key == "quotation_mark":
+            self.post_message(self.Command(self, "split"))
+        elif event.key in PREFIX_KEYS and event.key not in SIDES:
             self.post_message(self.Command(self, PREFIX_KEYS[event.key][1]))
-        elif event.key.isdecimal():
+        elif event.key.isdecimal() or event.key in SIDES:
             self.post_message(self.Command(self, event.key))
+        elif event.key not in ("escape", "enter"):  # those are how one gives it up
+            said = sign(event.character if event.is_printable and event.character else event.key)
+            self.notify(f"ctrl+] {said} does nothing; ctrl+] ? lists the keys", timeout=3)
 
     def _scroll_key(self, event: events.Key) -> None:
         page = max(1, self.size.height - 2)

@@ -23,7 +23,7 @@ from boxy_core.models import ALIVE
 from boxy_core.recorder import default_name
 from boxy_tui.format import GLYPHS, Cell, plain, size
 from boxy_tui.panes.link import Target, left_behind
-from boxy_tui.panes.session import PREFIX_KEYS, SCROLL_KEYS, Life, Mode, SessionPane
+from boxy_tui.panes.session import PREFIX_KEYS, SCROLL_KEYS, SIDES, Life, Mode, SessionPane
 from boxy_tui.terminal.pane import TerminalPane
 from boxy_tui.widgets.lines import Lines
 
@@ -72,14 +72,16 @@ class PanesScreen(Screen[None], inherit_bindings=False):
     BINDINGS: ClassVar[list[BindingType]] = []
     AUTO_FOCUS = ""
 
-    def __init__(self, boxy: BoxyApp, box_id: str) -> None:
+    def __init__(self, boxy: BoxyApp, first: Target) -> None:
         super().__init__()
         self.boxy = boxy
-        self.box_id = box_id
+        self.box_id = first.box_id
         self.panes: list[SessionPane] = []
         self.at = 0
         self.zoomed = True
-        self._first: list[Target] = []
+        self._first = [first]
+        self._looking = True
+        """what an earlier console left is asked for; what is wanted meanwhile waits in `_first`"""
 
     def compose(self) -> ComposeResult:
         """The panes over the line."""
@@ -87,11 +89,16 @@ class PanesScreen(Screen[None], inherit_bindings=False):
         yield StatusLine()
 
     async def on_mount(self) -> None:
-        """Show the panes that were asked for before there was a screen."""
+        """Show the box's main pane first, then what was left, then what was asked for."""
         left = await left_behind(self.boxy.client, self.box_id)
+        self._looking = False
         waiting, self._first = self._first, []
-        for target in [*left, *waiting]:
+        if waiting and waiting[0].kind in _MAIN:
+            await self.add(waiting[0])
+        for target in left:
             await self.add(target)
+        for target in waiting:  # a main one that is there is only gone to
+            await self.show(target)
 
     def on_screen_resume(self) -> None:
         """Back again: the pane that had the keyboard has it."""
@@ -101,7 +108,7 @@ class PanesScreen(Screen[None], inherit_bindings=False):
 
     async def show(self, target: Target) -> None:
         """Go to the pane of this target; a main one that is there already is entered again."""
-        if not self.is_mounted:
+        if self._looking:
             self._first.append(target)
             return
         if target.kind in _MAIN:
@@ -142,17 +149,26 @@ class PanesScreen(Screen[None], inherit_bindings=False):
         """The pane that has the keyboard."""
         return self.panes[self.at] if self.panes else None
 
+    @property
+    def _split(self) -> bool:
+        """Whether all panes are shown."""
+        return not self.zoomed and len(self.panes) > 1
+
+    @property
+    def _columns(self) -> int:
+        """How many panes stand side by side."""
+        wide = self.size.width >= 2 * 60
+        return 2 if self._split and (wide or len(self.panes) > 3) else 1
+
     def _arrange(self) -> None:
-        split = not self.zoomed and len(self.panes) > 1
+        split, columns = self._split, self._columns
         self.set_class(split, "-split")
         grid = self.query_one("#grid")
-        columns = 1
-        if split:
-            wide = self.size.width >= 2 * 60
-            columns = 2 if wide or len(self.panes) > 3 else 1
         grid.styles.grid_size_columns = columns
         for i, pane in enumerate(self.panes):
             pane.display = split or i == self.at
+            last = split and i == len(self.panes) - 1
+            pane.styles.column_span = columns - i % columns if last else 1  # the row is full
             pane.border_title = f" {i + 1} {plain(pane.target.title)} " if split else None
         if self.current is not None:
             self.current.focus()
@@ -268,8 +284,11 @@ class PanesScreen(Screen[None], inherit_bindings=False):
         elif name == "zoom":
             self.zoomed = not self.zoomed
             self._arrange()
-        elif name == "shell":
+        elif name in ("shell", "split"):
+            self.zoomed = self.zoomed and name != "split"
             self._new_shell()
+        elif name in SIDES:
+            self._beside(*SIDES[name])
         elif name == "record":
             self._record(pane)
         elif name == "close":
@@ -283,6 +302,16 @@ class PanesScreen(Screen[None], inherit_bindings=False):
         if 0 <= at < len(self.panes):
             self.at = at
             self._arrange()
+
+    def _beside(self, columns: int, rows: int) -> None:
+        """Go to the pane on a side; without one there, or when one is alone, stay."""
+        if not self._split:
+            return
+        across, (row, column) = self._columns, divmod(self.at, self._columns)
+        if 0 <= column + columns < across and row + rows >= 0:
+            at = (row + rows) * across + column + columns
+            below = rows > 0 and row < (len(self.panes) - 1) // across
+            self._go(min(at, len(self.panes) - 1) if below else at)
 
     def _record(self, pane: SessionPane) -> None:
         """Begin a recording, or end it."""

@@ -156,6 +156,8 @@ class FakeDaemon:
         self.bodies: list[dict[str, Any]] = []
         self.running: dict[str, list[dict[str, Any]]] = {}
         """what /sessions tells, by the id of the box"""
+        self.past: list[Event] = []
+        """what happened before the console came"""
         self.refuse: dict[tuple[str, str], BoxyError] = {}
         self.registries: dict[str, dict[str, list[str]]] = {
             "reg.example": {"team/app": ["1.0", "1.1", "latest"], "tools": ["1"]}
@@ -295,7 +297,12 @@ class FakeDaemon:
                       method: str, path: str, query: dict[str, str]) -> bool:  # fmt: skip
         if path == "/watch":
             _stream_head(writer)
-            _line(writer, {"cursor": self.cursor, "boot": self.boot})
+            since = min(self.cursor, int(query.get("since", self.cursor)))
+            _line(writer, {"cursor": since, "boot": self.boot})
+            if since < self.cursor:
+                end = Event(cursor=self.cursor, time=NOW, type="resync")
+                for event in [*self.past, end]:
+                    _line(writer, to_builtins(event))
             self._watchers.add(writer)
         elif path == "/stats":
             _stream_head(writer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 from textual import events
 
@@ -10,7 +11,7 @@ from boxy_core import protocol as wire
 from boxy_tui.screens.main import MainScreen
 from boxy_tui.screens.panes import PanesScreen
 from boxy_tui.terminal.emulator import Emulator
-from tests.tui.conftest import Console
+from tests.tui.conftest import Console, console
 from tests.tui.fake_daemon import FakeDaemon, Session, make_box
 
 PREFIX = "ctrl+right_square_bracket"
@@ -125,15 +126,39 @@ async def test_shells_that_an_earlier_console_left_are_found(
 ) -> None:
     daemon.running[make_box("web").id] = [
         {"session": "main", "tty": True, "count": 0},
-        {"session": "e1", "tty": True, "count": 0},
-        {"session": "e2", "tty": True, "count": 1},
-        {"session": "e3", "tty": False, "count": 0},
+        {"session": "e1", "tty": True, "count": 0, "command": "/usr/bin/htop -d 1"},
+        {"session": "e2", "tty": True, "count": 1, "command": "bash"},
+        {"session": "e3", "tty": False, "count": 0, "command": "cat"},
+        {"session": "e4", "tty": True, "count": 0},
     ]
-    await attached(ui, daemon)
-    await ui.shows("1 e1", "2 ")
-    await ui.press(PREFIX, "p")
+    main = await attached(ui, daemon)
+    await ui.shows("1 nginx", "2 htop", "3 e4")
+    assert main.query["session"] == "main"
+    await ui.press(PREFIX, "n")
     await ui.until(lambda: len(daemon.sessions) == 2)
-    assert sorted(session.query["session"] for session in daemon.sessions) == ["e1", "main"]
+    assert daemon.sessions[-1].query["session"] == "e1"
+
+
+async def test_all_panes_fill_the_screen_and_arrows_go_from_one_to_the_next(
+    daemon: FakeDaemon,
+) -> None:
+    async with console(daemon.path, (130, 30)) as ui:
+        await ui.shows("web", "batch")
+        await attached(ui, daemon)
+        await ui.press(PREFIX, "percent_sign")
+        await ui.until(lambda: len(daemon.sessions) == 2)
+        await ui.press(PREFIX, "quotation_mark")
+        await ui.until(lambda: len(daemon.sessions) == 3)
+        screen = cast("PanesScreen", ui.app.screen)
+        await ui.until(lambda: [pane.outer_size.width for pane in screen.panes] == [65, 65, 130])
+        for key, at in (("up", 0), ("left", 0), ("right", 1), ("down", 2), ("down", 2)):
+            await ui.press(PREFIX, key)
+            assert screen.at == at, key
+        await ui.press(PREFIX, "z", PREFIX, "up")
+        assert screen.at == 2
+        assert screen.panes[2].outer_size.width == 130
+        await ui.press(PREFIX, "J")
+        await ui.shows("ctrl+] J does nothing; ctrl+] ? lists the keys")
 
 
 async def test_a_shell_is_executed_beside_and_panes_are_switched(
