@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from boxy_core.client.aio import Client
@@ -21,6 +22,8 @@ LONGEST_PAUSE = 4.0
 """Seconds between tries to reach the daemon."""
 MANY = 16
 """More changed boxes than this are listed at once rather than asked for one by one."""
+PAST = 50
+"""Events from before the console came that are asked for."""
 QUICK = 10.0
 """Seconds that a cheap answer may take."""
 
@@ -74,13 +77,36 @@ class Feed:
             hello = await anext(lines, None)
             if hello is None:
                 raise DaemonUnreachable("the daemon ended the event stream")
+            first = state.cursor is None
             if state.greeted(int(hello["cursor"]), str(hello.get("boot", ""))):
                 await self._list_all()
             state.connected(version)
             self._changed()
+            if first:
+                await self._past(int(hello["cursor"]))
             async for line in lines:
                 await self._event(convert(Event, line))
         raise DaemonUnreachable("the daemon ended the event stream")
+
+    async def _past(self, upto: int) -> None:
+        """What happened last before we came: the events that the daemon keeps, up to this one."""
+        past: list[Event] = []
+        query = {"since": max(0, upto - PAST)}
+        with suppress(TimeoutError):
+            async with (
+                asyncio.timeout(QUICK),
+                self.client.stream("GET", "/watch", query=query) as answer,
+            ):
+                lines = answer.lines()
+                await anext(lines, None)  # the greeting
+                async for line in lines:
+                    event = convert(Event, line)
+                    if event.type != "resync":  # there are fewer of them than we asked for
+                        past.append(event)
+                    if event.cursor >= upto:
+                        break
+        self.state.add_past(event for event in past if event.cursor <= upto)
+        self._changed()
 
     async def _event(self, event: Event) -> None:
         effect = self.state.apply(event)

@@ -183,7 +183,7 @@ def event_line(event: Event, clock: str) -> list[Cell]:
         "started": "ok", "exited": "warn", "oom": "bad", "removed": "dim", "created": "blue",
         "paused": "paused",
     }.get(what, "text")  # fmt: skip
-    name = plain(event.name or event.id[:12])
+    name = plain(event.name or event.id[:12]) or subject
     return [(f" {clock} ", "faint"), (f"{what or subject:<13}", colour), (name, "text")]
 
 

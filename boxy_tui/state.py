@@ -160,6 +160,11 @@ class State:
             self.boxes[event.id] = _after(box, event, what)
         return Effect(fetch=event.id)
 
+    def add_past(self, events: Iterable[Event]) -> None:
+        """What happened before we came: to be read, nothing follows from it any more."""
+        self.events.extendleft(reversed(list(events)))
+        self.version += 1
+
     def add_samples(self, samples: Iterable[Stats]) -> None:
         """One tick of the stats stream."""
         for sample in samples:

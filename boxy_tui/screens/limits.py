@@ -141,7 +141,7 @@ class LimitsScreen(ModalScreen[bool]):
         with Vertical(id="form", classes="limits"):
             with VerticalScroll(can_focus=False):
                 for line in LINES:
-                    yield Row(line.field, line.label, line.hint, texts[line.field])
+                    yield Row(line.field, line.label, line.hint, texts[line.field], deed="change")
             yield Message()
         yield KeyBar()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -53,9 +53,16 @@ class Complaint(Message):
 
 
 class Field(Input):
-    """A line of the form; Enter is the form's, after the letters that were typed before it."""
+    """A line of the form; Enter is the form's, after the letters that were typed before it.
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "screen.submit", "run")]
+    Args:
+        deed: what Enter does, in the footer.
+        more: what Input takes.
+    """
+
+    def __init__(self, deed: str, **more: Any) -> None:
+        super().__init__(**more)
+        self._bindings.key_to_bindings["enter"] = [Binding("enter", "screen.submit", deed)]
 
     async def _on_key(self, event: events.Key) -> None:
         """Do what a key is bound to at once.
@@ -80,13 +87,14 @@ class Row(Widget):
     DEFAULT_CSS: ClassVar[str] = "Row { layout: vertical; height: auto; }"
 
     def __init__(
-        self, name: str, label: str, hint: str, value: str = "", suggest: Suggester | None = None
-    ) -> None:
+        self, name: str, label: str, hint: str, value: str = "", suggest: Suggester | None = None,
+        deed: str = "run",
+    ) -> None:  # fmt: skip
         super().__init__(id=f"r-{name}")
         self._label = label
         self.field = Field(
-            value=value, placeholder=hint, id=f"f-{name}", compact=True, suggester=suggest
-        )
+            deed, value=value, placeholder=hint, id=f"f-{name}", compact=True, suggester=suggest
+        )  # fmt: skip
 
     def compose(self) -> ComposeResult:
         """One line, and one or more where something is wrong."""

@@ -10,7 +10,7 @@ from textual import events
 from textual.command import CommandList, CommandPalette
 
 from boxy_core.errors import Conflict
-from boxy_core.models import Status
+from boxy_core.models import Event, Status
 from boxy_tui import looks, palette
 from boxy_tui.screens.dialogs import ConfirmScreen, HelpScreen
 from boxy_tui.screens.form import FormScreen
@@ -34,6 +34,22 @@ async def test_a_removed_box_disappears(ui: Console, daemon: FakeDaemon) -> None
     box = daemon.boxes.pop(make_box("batch").id)
     daemon.emit("box.removed", box)
     await ui.until(lambda: "train.py" not in ui.text() and box.id not in ui.app.state.boxes)
+
+
+async def test_the_events_begin_with_what_happened_before_the_console_came(
+    daemon: FakeDaemon,
+) -> None:
+    daemon.past = [
+        Event(cursor=8, time=1.0, type="daemon.started"),
+        Event(cursor=9, time=2.0, type="box.oom", id="9" * 64, name="yesterdays"),
+    ]
+    async with console(daemon.path, (120, 40)) as ui:
+        await ui.shows("oom          yesterdays", "started      daemon")
+        daemon.put(make_box("fresh"), "box.created")
+        await ui.shows("created      fresh")
+        text = ui.text()
+        assert text.index("created      fresh") < text.index("yesterdays") < text.index("  daemon")
+        assert daemon.asked("GET", "/watch") == 2
 
 
 async def test_figures_come_with_the_stats_stream(ui: Console, daemon: FakeDaemon) -> None:
@@ -248,7 +264,7 @@ async def test_limits_are_changed_in_their_form_and_a_wrong_one_is_said_there(
 ) -> None:
     await ui.select("web")
     await ui.press("u")
-    await ui.shows("Limits of web", "256m")
+    await ui.shows("Limits of web", "256m", "↵ change")
     await ui.press("ctrl+u")
     await ui.type("much")
     await ui.press("enter")
