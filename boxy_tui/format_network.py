@@ -7,7 +7,7 @@ from typing import Any
 
 from boxy_core.errors import InvalidRequest
 from boxy_core.models import ALIVE, Box
-from boxy_core.models_network import Network, Published
+from boxy_core.models_network import Network, NetworkBox, Published
 from boxy_core.portwords import closing, ports
 from boxy_tui.format import Cell, plain
 
@@ -73,11 +73,21 @@ def networks_text(found: Sequence[Network]) -> Iterator[str]:
         )
         for notice in network.notices:
             yield f"  notice   {plain(notice)}"
-        for box in network.boxes:
-            address = box.address or ("not running" if not box.running else "")
-            names = " ".join(map(plain, box.names))
-            yield f"  box      {plain(box.name):<20} {address:<18} {names}"
+        yield from _members(network.boxes)
         yield ""
+
+
+def _members(boxes: Sequence[NetworkBox]) -> Iterator[str]:
+    """Who is on a network, in columns as wide as what is in them; the names are those by which
+    others find it, beside its own."""
+    rows = [
+        (plain(box.name), box.address or ("" if box.running else "not running"),
+         " ".join(plain(name) for name in box.names if name != box.name))
+        for box in boxes
+    ]  # fmt: skip
+    name, address = (max((len(row[i]) for row in rows), default=0) for i in (0, 1))
+    for row in rows:
+        yield f"  box      {row[0]:<{name}}  {row[1]:<{address}}  {row[2]}".rstrip()
 
 
 def _bracketed(address: str) -> str:

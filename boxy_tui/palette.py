@@ -56,13 +56,14 @@ DARK = Palette(
 """Contrast is kept for terminals of 256 colours."""
 LIGHT = Palette(
     name="light", title="light, for bright rooms", dark=False,
-    background="#fbfaf7", surface="#f1efe9", panel="#e4e1d8", line="#c9c4b6",
+    background="#fbfaf7", surface="#f2f0ee", panel="#e4e2df", line="#c9c4b6",
     faint="#8d8778", dim="#686253", text="#2b2a26", bright="#000000",
     accent="#00665e", blue="#1d4f9e", green="#276b12", lime="#4f6d00", yellow="#795400",
-    orange="#a34200", red="#b3152b", magenta="#6f35a8", cursor="#c5dcf2", mark="#e2d3f5",
-    field="#e4e1d8",
+    orange="#a34200", red="#b3152b", magenta="#6f35a8", cursor="#c5dcf2", mark="#eed4f6",
+    field="#e4e2df",
 )  # fmt: skip
-"""Text has a contrast of at least 4.5 to each of its grounds (WCAG 2, 1.4.3), hints of 3."""
+"""Text has a contrast of at least 4.5 to each of its grounds (WCAG 2, 1.4.3), hints of 3.  Grounds
+are so near to grey that they stay so in 256 colours (over SSH), and do not become yellow."""
 SIXTEEN = Palette(
     name="16", title="16 colours, for plain terminals", dark=True,
     background="#000000", surface="#000000", panel="#000080", line="#6c6c6c",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from boxy_core.errors import InvalidRequest
@@ -60,4 +61,9 @@ def test_the_networks_view_tells_who_is_where() -> None:
     assert lines[0] == "app  up, internal"
     assert any("10.64.0.2/24" in line and "web" in line for line in lines)
     assert "  notice   beware" in lines
+    long = NetworkBox(id="2" * 64, name="n" * 60, names=["n" * 60, "2" * 12, "db"])
+    lines = list(shown.networks_text([msgspec.structs.replace(network, boxes=[one, long])]))
+    first, second = (line for line in lines if line.startswith("  box"))
+    assert first == f"  box      {'web':<60}  10.64.0.2/24"
+    assert second == f"  box      {'n' * 60}  not running   {'2' * 12} db", "each name once"
     assert "no network yet" in next(shown.networks_text([]))

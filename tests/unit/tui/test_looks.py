@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.color import Color, ColorSystem
 
 from boxy_tui import looks, palette, signs
 from boxy_tui.format import GLYPHS
@@ -47,6 +48,16 @@ def test_the_cursor_stands_out(name: str) -> None:
     colours = palette.PALETTES[name]
     assert contrast(colours.cursor, colours.background) > 1.3
     assert colours.mark not in (colours.cursor, colours.background)
+
+
+def test_grounds_stay_apart_and_grey_ones_grey_in_256_colours() -> None:
+    for colours in (palette.DARK, palette.LIGHT):
+        grounds = (colours.background, colours.cursor, colours.mark)
+        shown = [Color.parse(ground).downgrade(ColorSystem.EIGHT_BIT) for ground in grounds]
+        assert len({ground.number for ground in shown}) == 3, colours.name
+    for name in ("background", "surface", "panel"):
+        ground = Color.parse(getattr(palette.LIGHT, name)).downgrade(ColorSystem.EIGHT_BIT)
+        assert len(set(ground.get_truecolor())) == 1, name
 
 
 def test_another_set_changes_every_style_at_once() -> None:
