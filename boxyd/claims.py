@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from boxy_core.paths import SHORT_ID
-from boxyd.ids import allocate
+from boxyd.ids import COUNT, allocate
 
 YOUNG = 60.0
 """seconds in which a claim needs no box folder: it is being made"""
@@ -38,6 +38,7 @@ class Claims:
         self._root = root
         self.notices: list[str] = []
         self._fresh: dict[int, tuple[str, float]] = {}
+        self._last = 0
         try:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             with self._locked():
@@ -49,19 +50,31 @@ class Claims:
             )
 
     def allocate(self, taken: Iterable[int], box_id: str = "") -> int:
-        """The lowest range that no box here or elsewhere has; claimed for `box_id` if given.
+        """A range that no box here or elsewhere has; claimed for `box_id` if given.
 
-        Raises Conflict when every range is in use.
+        They are given in turn: what a removed box left behind under its ids belongs to nobody for
+        long, and what the next box needs can be made ahead (`following`).  Raises Conflict when
+        every range is in use.
         """
         if self.notices:
-            return allocate(taken)
+            return self._in_turn(taken, box_id)
         own = set(taken)
         with self._locked():
-            base = allocate([*own, *self._others(own)])
+            base = self._in_turn([*own, *self._others(own)], box_id)
             if box_id:
                 self._write(base, box_id)
                 self._fresh = {base: (box_id, time.monotonic())}
         return base
+
+    def _in_turn(self, taken: Iterable[int], box_id: str) -> int:
+        base = allocate(taken, self._last)
+        if box_id:
+            self._last = base
+        return base
+
+    def following(self) -> int:
+        """The first id that the next box gets, if nobody else takes it."""
+        return self._last + COUNT
 
     def keep(self, base: int, box_id: str) -> bool:
         """Claim a range that the box had before; False if another box has it now."""

@@ -23,13 +23,22 @@ Range = tuple[int, int]
 
 
 def allocate(
-    taken: Iterable[int], *, subuid: str = "/etc/subuid", subgid: str = "/etc/subgid"
+    taken: Iterable[int],
+    after: int = 0,
+    /,
+    *,
+    subuid: str = "/etc/subuid",
+    subgid: str = "/etc/subgid",
 ) -> int:
-    """The lowest free base.  Raises Conflict when every range is in use."""
+    """The lowest free base that is above `after`, or if there is none the lowest of all.
+
+    Raises Conflict when every range is in use.
+    """
     uids, gids = _read(subuid), _read(subgid)
     used = {base // COUNT for base in taken if base > 0}
     foreign = [r for owner, r in uids + gids if owner != NAME]
-    for first, end in _pool(uids, gids):
+    pool = _pool(uids, gids)
+    for first, end in (*((max(first, after + 1), end) for first, end in pool), *pool):
         base = -(-first // COUNT) * COUNT
         while base + COUNT <= end:
             clash = next((r for r in foreign if r[0] < base + COUNT and base < r[1]), None)

@@ -16,6 +16,7 @@ from boxyd.boxes_check import check_spec
 from boxyd.cgroup.devices import DEFAULT_DEVICES
 from boxyd.claims import Claims
 from boxyd.disk import size_of
+from boxyd.ids import COUNT
 from boxyd.runtime import seccomp
 from boxyd.runtime.syscalls import ARCH
 
@@ -191,7 +192,18 @@ def test_daemons_side_by_side_never_give_one_range_twice(tmp_path: Path) -> None
     assert not two.keep(first, "c" * 64)
     assert one.keep(first, "a" * 64)
     one.free(first, "a" * 64)
-    assert two.allocate([second], "d" * 64) == first
+    three = Claims(str(tmp_path / "ids"), str(tmp_path / "three"))
+    assert three.allocate([], "d" * 64) == first
+
+
+def test_ranges_are_given_in_turn_so_that_the_next_is_known(tmp_path: Path) -> None:
+    claims = Claims(str(tmp_path / "ids"), str(tmp_path / "one"))
+    first = claims.allocate([], "a" * 64)
+    claims.free(first, "a" * 64)
+    expected = claims.following()
+    assert claims.allocate([]) == expected, "asking claims nothing"
+    assert claims.allocate([], "b" * 64) == expected != first
+    assert claims.following() == expected + COUNT
 
 
 def test_a_range_whose_box_is_gone_is_free_after_a_while(tmp_path: Path) -> None:

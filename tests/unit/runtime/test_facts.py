@@ -37,6 +37,19 @@ def test_a_freed_range_is_used_again() -> None:
     assert allocate([second]) == first
 
 
+@given(st.lists(st.integers(0, 40), max_size=40), st.integers(0, 50))
+def test_ranges_are_given_in_turn_and_then_from_the_start(taken: list[int], last: int) -> None:
+    bases = [ids.FIRST + n * ids.COUNT for n in taken]
+    after = ids.FIRST + last * ids.COUNT
+    base = ids.allocate(bases, after, subuid="/nonexistent", subgid="/nonexistent")
+    assert base == min(
+        one for n in range(100) if (one := ids.FIRST + n * ids.COUNT) > after and one not in bases
+    )
+    end = ids.LAST - ids.COUNT
+    around = ids.allocate(bases, end, subuid="/nonexistent", subgid="/nonexistent")
+    assert around == ids.allocate(bases, subuid="/nonexistent", subgid="/nonexistent")
+
+
 def test_ids_that_belong_to_others_are_left_to_them(tmp_path: Path) -> None:
     text = f"alice:{ids.FIRST + 10}:65536\nnonsense\nbob:x:y\n"
     base = ids.allocate([], **files(tmp_path, text))
