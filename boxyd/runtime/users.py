@@ -37,18 +37,18 @@ def resolve(text: str, passwd: str = PASSWD, group: str = GROUP) -> User:
     """
     name, _, group_name = text.partition(":")
     name = name or "0"
-    entry = _entry(name, _records(passwd, 7))
+    entry = _entry(name, _records(passwd, 7, name))
     if entry is None and not _number(name):
         raise UnknownUserError(f'the box has no user "{name}" in {passwd}')
     uid, gid = (int(entry[2]), int(entry[3])) if entry else (int(name), 0)
     home = (entry[5] if entry else "") or "/"
-    groups = _records(group, 4)
     if group_name:
-        found = _entry(group_name, groups)
+        found = _entry(group_name, _records(group, 4, group_name))
         if found is None and not _number(group_name):
             raise UnknownUserError(f'the box has no group "{group_name}" in {group}')
         return User(uid, int(found[2]) if found else int(group_name), [], home)
     login = entry[0] if entry else name
+    groups = _records(group, 4, login)
     member = [int(line[2]) for line in groups if login in line[3].split(",")]
     return User(uid, gid, member, home)
 
@@ -66,11 +66,12 @@ def _entry(name: str, records: list[list[str]]) -> list[str] | None:
     return None
 
 
-def _records(path: str, columns: int) -> list[list[str]]:
-    """Lines with that many fields whose ids are numbers."""
+def _records(path: str, columns: int, word: str) -> list[list[str]]:
+    """Lines with `word` somewhere in them, that many fields, and ids that are numbers."""
     lines = _read(path).decode(errors="replace").splitlines()
     numbers = (2, 3) if columns == 7 else (2,)
-    records = [line.split(":") for line in lines if line.count(":") >= columns - 1]
+    likely = (line for line in lines if word in line)
+    records = [line.split(":") for line in likely if line.count(":") >= columns - 1]
     return [r for r in records if all(_number(r[at]) for at in numbers)]
 
 
