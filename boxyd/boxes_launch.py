@@ -69,11 +69,14 @@ class Launching:
         meanwhile: Callable[[], None] | None = None,
     ) -> Link:
         """Make the box run; raises StartFailed and its kind, with nothing left behind."""
+        following = self._claims.following()
         if stream is None:
-            return await self._launcher.launch(steps, wires=wires, meanwhile=meanwhile)
+            return await self._launcher.launch(
+                steps, wires=wires, meanwhile=meanwhile, following=following
+            )
         return await self._launcher.launch(
             steps, client_fd=stream.fd, preamble=stream.preamble, owner=True, stdin=stream.stdin,
-            wires=wires, meanwhile=meanwhile,
+            wires=wires, meanwhile=meanwhile, following=following,
         )  # fmt: skip
 
     async def reconnect(self, box_id: str) -> Link:

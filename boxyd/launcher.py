@@ -66,14 +66,15 @@ class Launcher:
         if process:
             await asyncio.to_thread(_reap, process)
 
-    async def launch(
+    async def launch(  # noqa: PLR0913 - so much is said of one launch
         self, plan: dict[str, Any], client_fd: int | None = None, preamble: bytes = b"", *,
         owner: bool = True, stdin: bool = True, early: bytes = b"", wires: Wires = NO_WIRES,
-        meanwhile: Callable[[], None] | None = None,
+        meanwhile: Callable[[], None] | None = None, following: int = 0,
     ) -> ShimLink:  # fmt: skip
         """Make the box that the plan describes and run its command.
 
-        `meanwhile` makes the box's cgroup, which its first process waits for.  Raises
+        `meanwhile` makes the box's cgroup, which its first process waits for; `following` is the
+        first id of the box that is likely to come next (0: nobody knows).  Raises
         StartFailed, CommandNotFound, CommandNotExecutable, and what `meanwhile` raises; then
         nothing is left and `client_fd` is untouched.  Otherwise the shim has its own copy of
         it and writes `preamble` there.
@@ -93,6 +94,8 @@ class Launcher:
         for name, fd in zip(("network", "netns"), wires, strict=True):
             how[name] = fd >= 0
         how["waits"] = meanwhile is not None
+        if following:
+            how["next"] = following
         try:
             inline = msgspec.Raw(written) if len(written) <= INLINE else path
             await self._send(msgspec.json.encode({"plan": inline, **how}), fds)

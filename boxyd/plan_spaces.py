@@ -126,4 +126,5 @@ def hidden(spec: BoxSpec) -> list[steps.Step]:
     """What tells of the host, and what would change it."""
     if spec.privileged or spec.system_paths == "unconfined":
         return []
-    return [steps.Mask(paths=MASKED), steps.Readonly(paths=READ_ONLY)]
+    below = [[path for path in MASKED if path.startswith(top)] for top in ("/proc/", "/sys/")]
+    return [*(steps.Mask(paths=paths) for paths in below), steps.Readonly(paths=READ_ONLY)]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from boxy_core.errors import StartFailed
+    from boxyd.runtime.cradle import Cradle
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_CGROUP_BIRTH = {errno.EOPNOTSUPP, errno.EBUSY, errno.ENOSYS, errno.EINVAL, errno.E2BIG}
@@ -98,7 +99,7 @@ class Cgroup:
         end = 0 if flags & sys_.CLONE_PARENT else signal.SIGCHLD
         if not self.into:
             return *sys_.clone3(flags, exit_signal=end), bool(self.procs and not self.tasks)
-        folder = os.open(self.into, FOLDER)
+        folder = self.open_into()
         try:
             return *sys_.clone3(flags, cgroup=folder, exit_signal=end), False
         except OSError as error:
@@ -107,6 +108,27 @@ class Cgroup:
             return *sys_.clone3(flags, exit_signal=end), True
         finally:
             os.close(folder)
+
+    def open_into(self) -> int:
+        """The v2 cgroup's folder, for `go_on`; -1: there is none."""
+        return os.open(self.into, FOLDER) if self.into else -1
+
+    def go_on(self, into: int) -> bool:
+        """Like `clone`, for a process that goes on as the new one (`syscalls.go_on`).
+
+        Returns in the new one: whether it must be moved.  Raises OSError; then there is none.
+        """
+        if into < 0:
+            sys_.go_on(sys_.CLONE_PARENT)
+            return bool(self.procs and not self.tasks)
+        try:
+            sys_.go_on(sys_.CLONE_PARENT, cgroup=into)
+        except OSError as error:
+            if error.errno not in {*_NO_CGROUP_BIRTH, errno.EACCES}:
+                raise
+            sys_.go_on(sys_.CLONE_PARENT)
+            return True
+        return False
 
     def move(self, pid: int) -> None:
         """Write the pid into each hierarchy: slower, and possible everywhere."""
@@ -148,13 +170,36 @@ def pipes(stdin: bool, owner: int) -> tuple[list[int], list[int]]:
     return theirs, ours
 
 
+class Ahead:
+    """What was made before the box was asked for: by first id what a box of these ids needs, and
+    a process that waits to become the likeliest box's first (None: there is none)."""
+
+    __slots__ = ("cradle", "message", "spaces")
+
+    def __init__(self, spaces: dict[int, stage.Ahead], cradle: Cradle | None = None) -> None:
+        self.spaces, self.cradle = spaces, cradle
+        self.message = b""
+        """the launch message, if the whole plan is in it"""
+
+    def cradle_for(self, plan: dict[str, Any], steps: Sequence[Step]) -> Cradle | None:
+        """The process that waits, if this box can be made of it, which now reads the plan, too;
+        otherwise it is ended."""
+        if self.cradle is None:
+            return None
+        if not self.message or not self.cradle.fits(plan, steps):
+            self.cradle.close()
+            return None
+        self.cradle.offer(self.message)
+        return self.cradle
+
+
 def start(
     plan: dict[str, Any],
     cgroup: Cgroup,
     steps: Sequence[Step],
     meanwhile: Callable[[Running], None],
     wires: Wires,
-    ahead: dict[int, stage.Ahead],
+    ahead: Ahead,
     waits: Callable[[], None] | None = None,
 ) -> Running:
     """Make the box and start its main process, our parent's child.  Raises StartFailed; then
@@ -170,28 +215,29 @@ def start(
     running = Running(plan["terminal"])
     running.host = host
     began = time.monotonic()
-    ours, theirs = report.pair()
+    cradle = ahead.cradle_for(plan, steps)
     lent: list[int] = []
+    sync: socket.socket | None = None
     try:
-        _prepare(plan, steps, host, ahead)
+        _prepare(plan, late_of(steps) if cradle else steps, host, ahead)
         prepared = time.monotonic()
         if not plan["terminal"]:
             lent, (running.stdin, running.stdout, running.stderr) = pipes(plan["stdin"], host.base)
         host.await_cgroup()
         tasks = cgroup.open_tasks()
         host.kept += tasks
-        birth = init.Birth(theirs, steps, lent, tasks)
-        with netns.entered(host.netns):
-            moved = _clone(plan, cgroup, running, birth, ours)
-        theirs.close()
-        _admit(plan, cgroup, running, moved)
+        if cradle:
+            sync = _bear(cradle, plan, cgroup, running, (late_of(steps), lent, tasks))
+        if cradle and sync is None:
+            _prepare(plan, [step for step in steps if step.ahead()], host, ahead)
+        sync = sync or _clone(plan, cgroup, running, (steps, lent, tasks))
         if host.network >= 0:
             netns.tell(host.network, running.pid)
-        ours.settimeout(report.TIMEOUT)
-        ours.send(b"go")
+        sync.settimeout(report.TIMEOUT)
+        sync.send(b"go")
         admitted = time.monotonic()
         meanwhile(running)
-        converse(ours, cgroup, running)
+        converse(sync, cgroup, running)
         running.took = {
             "prepare": round(1e3 * (prepared - began), 3),
             "clone": round(1e3 * (admitted - prepared), 3),
@@ -209,21 +255,24 @@ def start(
         for fd in lent:
             if fd >= 0:
                 os.close(fd)
-        ours.close()
-        theirs.close()
+        if sync is not None:
+            sync.close()
     return running
 
 
-def _prepare(
-    plan: dict[str, Any], steps: Sequence[Step], host: Host, ahead: dict[int, stage.Ahead]
-) -> None:
+def late_of(steps: Sequence[Step]) -> list[Step]:
+    """Those that are not made ahead."""
+    return [step for step in steps if not step.ahead()]
+
+
+def _prepare(plan: dict[str, Any], steps: Sequence[Step], host: Host, ahead: Ahead) -> None:
     """Everything that is made before the clone.  Raises StartFailed."""
     name = "user namespace"
     try:
-        made = ahead.pop(host.base, None)
+        made = ahead.spaces.pop(host.base, None)
         if made is not None and made.id_map == plan["id_map"]:
             host.userns, host.dev = host.keep(made.userns), made.dev
-        elif plan["id_map"]:
+        elif plan["id_map"] and host.userns < 0:
             host.userns = host.keep(stage.user_namespace(plan["id_map"]))
         for step in steps:
             name = step.do
@@ -234,20 +283,68 @@ def _prepare(
         raise report.step_failed(name, error.errno or 0, text) from None
 
 
+def _bear(
+    cradle: Cradle,
+    plan: dict[str, Any],
+    cgroup: Cgroup,
+    running: Running,
+    work: tuple[Sequence[Step], list[int], list[int]],
+) -> socket.socket | None:
+    """Have the process that was made ahead go on as the box's first: our end of its socket.
+
+    None if it cannot: then nothing has happened.  Raises StartFailed.
+    """
+    try:
+        running.pidfd, sync, move = cradle.bear(*work, cgroup)
+    except TimeoutError:  # it may still be born, and must not beside another
+        raise
+    except OSError:
+        cradle.close()
+        return None
+    running.pid = pid_of(running.pidfd)
+    _admit(plan, cgroup, running, move)
+    return sync
+
+
 def _clone(
     plan: dict[str, Any],
     cgroup: Cgroup,
     running: Running,
-    birth: init.Birth,
-    ours: socket.socket,
-) -> bool:
-    """Fork the new process; whether it still has to be moved into its cgroup."""
+    work: tuple[Sequence[Step], list[int], list[int]],
+) -> socket.socket:
+    """Fork the box's first process: our end of its socket."""
     flags = sys_.CLONE_PARENT
     for name in plan["namespaces"]:
         if name == "time":
             share.own_clocks()
         elif name != "cgroup":  # unshared by the child, once it is in its cgroup
             flags |= sys_.NAMESPACES[name]
+    ours, theirs = report.pair()
+    birth = init.Birth(theirs, *work)
+    try:
+        with netns.entered(running.host.netns):
+            move = _fork(plan, flags, cgroup, running, birth, ours)
+        _admit(plan, cgroup, running, move)
+        if "user" in plan["namespaces"]:
+            text = "".join(f"{first} {base} {count}\n" for first, base, count in plan["id_map"])
+            stage.write_maps(running.pid, text)
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return ours
+
+
+def _fork(
+    plan: dict[str, Any],
+    flags: int,
+    cgroup: Cgroup,
+    running: Running,
+    birth: init.Birth,
+    ours: socket.socket,
+) -> bool:
+    """Whether the new process still has to be moved into its cgroup."""
     if plan["join"]:
         tasks, birth.tasks = birth.tasks, []
         share.clone(
@@ -263,12 +360,9 @@ def _clone(
 
 
 def _admit(plan: dict[str, Any], cgroup: Cgroup, running: Running, move: bool) -> None:
-    """What only the host's root can do for the new process: cgroup, ids, limits."""
+    """What only the host's root can do for any new process: cgroup and limits."""
     if move:
         cgroup.move(running.pid)
-    if "user" in plan["namespaces"]:
-        text = "".join(f"{first} {base} {count}\n" for first, base, count in plan["id_map"])
-        stage.write_maps(running.pid, text)
     set_limits(plan, running.pid, running.host.notices)
     forget_oom_grace(running.pid)
 

@@ -23,7 +23,7 @@ import time
 
 from boxy_core import wirejson
 from boxy_core.errors import BoxyError
-from boxyd.runtime import birth, report, stage
+from boxyd.runtime import birth, cradle, report, stage
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.notes import complain, trace
 from boxyd.runtime.steps import BY_NAME
@@ -33,19 +33,17 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 
-def wait_for_box(
-    link: socket.socket, shim: socket.socket, zygote: int, likely: list[int]
-) -> NoReturn:
+def wait_for_box(link: socket.socket, shim: socket.socket, zygote: int, usual: Usual) -> NoReturn:
     """Wait for a launch message, tell the zygote that it is taken, make the box, end.
 
-    The pipe `zygote` is closed when the box runs; `likely` are the first ids that the box may
-    get, for which its user namespace is made ahead.
+    Into the pipe `zygote` go the first id that the box after this most likely gets, at once,
+    and when the box runs what it has in common with it; `usual` is what was said last.
     """
     where = ""
     try:
         sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
         sys_.set_title("boxy-shim (midwife)")
-        ahead = warm_up(likely)
+        ahead = warm_up(usual)
         message, fds = report.receive(link)
         if message:
             link.close()
@@ -54,9 +52,11 @@ def wait_for_box(
             plan = plan_of(request)
             where = plan["box"]
             base = plan["id_map"][0][1] if plan["id_map"] else 0
-            os.write(zygote, b"taken %d" % base)
+            os.write(zygote, b"%16d" % request.get("next", base))
             daemon = socket.socket(fileno=os.dup(fds[0]))
-            _deliver(plan, wires, Family(shim, daemon, request, fds), ahead)
+            if plan is request["plan"]:
+                ahead.message = message
+            _deliver(plan, wires, Family(zygote, shim, daemon, request, fds), ahead)
     except BaseException as error:  # noqa: BLE001 - the last resort of a process on its own
         complain(where, trace(error))
     os._exit(0)
@@ -73,16 +73,22 @@ def plan_of(request: dict[str, Any]) -> dict[str, Any]:
 
 
 class Family:
-    """Those who hear of the box: the shim, and over the shim's control connection the daemon.
+    """Those who hear of the box: the shim, over the shim's control connection the daemon, and the
+    zygote.
 
     The shim hears of the launch when the box's first process is busy with itself: before, it
     would only take the processor from us.
     """
 
     def __init__(
-        self, shim: socket.socket, daemon: socket.socket, request: dict[str, Any], fds: list[int]
+        self,
+        zygote: int,
+        shim: socket.socket,
+        daemon: socket.socket,
+        request: dict[str, Any],
+        fds: list[int],
     ) -> None:
-        self._shim, self._daemon = shim, daemon
+        self._zygote, self._shim, self._daemon = zygote, shim, daemon
         self._request, self._fds = request, fds
         self._started = 0.0
 
@@ -117,9 +123,13 @@ class Family:
         if self._started:
             self._shim.recv(16)  # what we left unread would reset the connection: see `runs`
 
-    def runs(self, running: birth.Running) -> None:
+    def runs(self, running: birth.Running, rest: int, recipe: dict[str, Any] | None = None) -> None:
         """The command runs; the daemon, whose client waits, hears it first, but not before the
-        shim can be found by its files."""
+        shim can be found by its files.  The zygote hears what the next box may have in common
+        with this one, before the shim, which may end with its box and takes us along.
+
+        The process `rest` is left for the shim to wait for.
+        """
         if not self._shim.recv(16):
             return
         told = {"took": running.took, "notices": running.host.notices}
@@ -128,11 +138,14 @@ class Family:
             "started": self._started, **told,
         }  # fmt: skip
         _tell(self._daemon, wirejson.dumps(hello))
+        if recipe:
+            _teach(self._zygote, wirejson.dumps(recipe))
         ends = {"stdin": running.stdin, "stdout": running.stdout, "stderr": running.stderr,
                 "root": running.host.root}  # fmt: skip
         fds = sorted(set(ends.values()) - {-1})
         places = {name: fds.index(fd) for name, fd in ends.items() if fd >= 0}
-        report.send(self._shim, b"runs" + wirejson.dumps({"fds": places, **told}), fds)
+        more = {"fds": places, "rest": rest, **told}
+        report.send(self._shim, b"runs" + wirejson.dumps(more), fds)
 
 
 def _tell(daemon: socket.socket, packet: bytes) -> None:
@@ -143,9 +156,15 @@ def _tell(daemon: socket.socket, packet: bytes) -> None:
         return
 
 
-def _deliver(
-    plan: dict[str, Any], wires: birth.Wires, family: Family, ahead: dict[int, stage.Ahead]
-) -> None:
+def _teach(zygote: int, recipe: bytes) -> None:
+    """Write it; if the zygote is gone, there is no next box of its."""
+    try:
+        os.write(zygote, recipe)
+    except OSError:
+        return
+
+
+def _deliver(plan: dict[str, Any], wires: birth.Wires, family: Family, ahead: birth.Ahead) -> None:
     """Make the box; tell the family how it went."""
     try:
         steps = birth.steps_of(plan)
@@ -153,29 +172,54 @@ def _deliver(
         waits = family.wait_for_cgroup
         running = birth.start(plan, cgroup, steps, family.born, wires, ahead, waits)
     except BoxyError as error:
+        if ahead.cradle:
+            ahead.cradle.close()
         family.failed(error)
     else:
-        family.runs(running)
+        rest = ahead.cradle.pid if ahead.cradle else 0
+        family.runs(running, rest, cradle.recipe_of(plan, steps))
+        if ahead.cradle:
+            ahead.cradle.close()
 
 
-def warm_up(likely: list[int]) -> dict[int, stage.Ahead]:
+class Usual:
+    """What the next box most likely is: its first id, and what is the same for every such box
+    (`cradle.recipe_of`; None: not known).  `hurry`: it is waiting already, so that nothing can
+    be made ahead."""
+
+    __slots__ = ("_last", "base", "hurry", "recipe")
+
+    def __init__(self, base: int, recipe: dict[str, Any] | None = None) -> None:
+        self.base, self.recipe, self.hurry = base, recipe, False
+        self._last = recipe
+
+    def learn(self, recipe: dict[str, Any]) -> None:
+        """A box was like that; one that is not like those before it changes nothing yet."""
+        if self.recipe is None or recipe == self._last:
+            self.recipe = recipe
+        self._last = recipe
+
+
+def warm_up(usual: Usual) -> birth.Ahead:
     """Go through the motions of a start: what is touched for the first time costs a page
     fault, which is several microseconds under a hypervisor and far more than the work.
 
-    What was made of it for the `likely` first ids is returned; nothing, where the host allows no
-    user namespace: then a box that needs one says why it has none.
+    What was made of it for the next box is returned; nothing, where the host allows no user
+    namespace: then a box that needs one says why it has none.
     """
     gc.disable()
     words = wirejson.dumps(_SAMPLE)
     birth.steps_of(wirejson.loads(words))
     for sock in report.pair():
         sock.close()
-    ahead = {}
-    for base in likely:
-        try:
-            ahead[base] = stage.Ahead(base)
-        except OSError:
-            break
+    ahead = birth.Ahead({})
+    try:
+        space = ahead.spaces[usual.base] = stage.Ahead(usual.base)
+        if usual.recipe and not usual.hurry:
+            dev, space.dev = space.dev, -1
+            ahead.cradle = cradle.Cradle(usual.recipe, usual.base, dev)
+    except OSError:
+        pass
     return ahead
 
 

@@ -34,10 +34,10 @@ def send(sock: socket.socket, word: bytes, fds: Sequence[int] = ()) -> None:
     sock.sendmsg([word], rights)
 
 
-def receive(sock: socket.socket, size: int = 65536, flags: int = 0) -> tuple[bytes, list[int]]:
-    """One packet and its descriptors; b"" at the end of the connection."""
-    space = socket.CMSG_SPACE(8 * 4)
-    word, passed, _, _ = sock.recvmsg(size, space, flags | socket.MSG_CMSG_CLOEXEC)
+def receive(sock: socket.socket, size: int = 65536, most: int = 8) -> tuple[bytes, list[int]]:
+    """One packet and its descriptors, `most` of them; b"" at the end of the connection."""
+    space = socket.CMSG_SPACE(most * 4)
+    word, passed, _, _ = sock.recvmsg(size, space, socket.MSG_CMSG_CLOEXEC)
     fds = array.array("i")
     for level, kind, data in passed:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

@@ -105,6 +105,8 @@ class Shim:
                 for name, place in told["fds"].items():
                     setattr(running.host if name == "root" else running, name, fds[place])
                 running.took, running.host.notices = told["took"], told["notices"]
+                if told["rest"]:
+                    self.reap_soon(told["rest"])
                 return
             elif word[:1] == b"!":
                 raise from_wire(wirejson.loads(word[1:]))

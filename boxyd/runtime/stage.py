@@ -60,8 +60,9 @@ class Ahead:
 
     def close(self) -> None:
         """Nobody needs it."""
-        os.close(self.userns)
-        os.close(self.dev)
+        for fd in (self.userns, self.dev):
+            if fd >= 0:
+                os.close(fd)
 
 
 def write_maps(pid: int, text: str) -> None:
@@ -185,24 +186,19 @@ def _overlay_on_stage(lowers: list[str], upper: str, work: str, userns: int, vol
     return _create(context, volatile)
 
 
+def scaffold(base: int) -> int:
+    """A small tmpfs of folders in which a tree is put together: `ahead` for what is made before
+    there is an image, `dev` for the rest (it is the steps' stage), `proc` for the host's."""
+    mount = _memory(base, "711")
+    for name in ("dev", "proc", "ahead", "ahead/sys", "ahead/dev"):
+        os.mkdir(name, 0o755, dir_fd=mount)
+        os.chown(name, base, base, dir_fd=mount)
+    return mount
+
+
 def dev(base: int) -> int:
     """A small tmpfs with the device nodes and links of a minimal /dev, owned by `base`."""
-    context = sys_.fsopen("tmpfs")
-    try:
-        owner = {
-            "source": "tmpfs",
-            "mode": "755",
-            "size": "65536k",
-            "uid": str(base),
-            "gid": str(base),
-        }
-        for key, value in owner.items():
-            sys_.fsconfig(context, sys_.FSCONFIG_SET_STRING, key, value)
-        sys_.fsconfig(context, sys_.FSCONFIG_CMD_CREATE)
-        flags = sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NOEXEC
-        mount = sys_.fsmount(context, flags)
-    finally:
-        os.close(context)
+    mount = _memory(base, "755")
     before = os.umask(0)
     for name, major, minor in DEVICES:
         os.mknod(name, 0o666 | stat.S_IFCHR, os.makedev(major, minor), dir_fd=mount)
@@ -215,3 +211,16 @@ def dev(base: int) -> int:
         for name in (*(d[0] for d in DEVICES), *(link[0] for link in _LINKS), *_FOLDERS):
             os.chown(name, base, base, dir_fd=mount, follow_symlinks=False)
     return mount
+
+
+def _memory(base: int, mode: str) -> int:
+    """A tmpfs of the box's root."""
+    context = sys_.fsopen("tmpfs")
+    try:
+        options = {"source": "tmpfs", "mode": mode, "size": "65536k", "uid": str(base)}
+        for key, value in {**options, "gid": str(base)}.items():
+            sys_.fsconfig(context, sys_.FSCONFIG_SET_STRING, key, value)
+        sys_.fsconfig(context, sys_.FSCONFIG_CMD_CREATE)
+        return sys_.fsmount(context, sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NOEXEC)
+    finally:
+        os.close(context)

@@ -19,11 +19,16 @@ import socket
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from boxyd.runtime import midwife
+
 _F_ADD_SEALS, _ALL_SEALS = 1033, 0x1 | 0x2 | 0x4 | 0x8
 _MFD_EXEC = 0x10
 SEALED = "boxy-python"
-_PATIENCE = 200
-"""milliseconds for a start before another spare is made in any case"""
+_REST = 10
+"""milliseconds in which a start's answer gets to whoever asked, or a short command ends: it is
+them whom another spare's making would take the processor from"""
 
 
 def sealed() -> bool:
@@ -60,7 +65,7 @@ def main(link: socket.socket) -> None:
     so that is paid before the launch is asked for: the spare's midwife waits for the next launch
     message, tells the zygote that it took one, and by closing the pipe that its box runs.
     """
-    from boxyd.runtime import midwife, report, shim, stage
+    from boxyd.runtime import midwife, report, shim
     from boxyd.runtime import syscalls as sys_
 
     sys_.prctl(sys_.PR_SET_DUMPABLE, 0)
@@ -68,8 +73,8 @@ def main(link: socket.socket) -> None:
     sys_.set_title("boxy-zygote")
     for number in shim.IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    likely = [1 << 30]  # where the daemon begins; a wrong guess costs a millisecond
-    for made in midwife.warm_up(likely).values():
+    usual = midwife.Usual(1 << 30)  # where the daemon begins; a wrong guess costs milliseconds
+    for made in midwife.warm_up(usual).spaces.values():
         made.close()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever ends is reaped by the kernel
     # All that a start needs is loaded.  A box's first process forgets where modules are found;
@@ -84,30 +89,36 @@ def main(link: socket.socket) -> None:
         pid = _fork()
         if pid == 0:
             os.close(ours)
-            _spare(link, theirs, likely)
+            _spare(link, theirs, usual)
         os.close(theirs)
-        if pid > 0 and (base := _wait_for_need(link, ours)):
-            likely = [base, base + stage.IDS]  # it has ended by then, or it is still there
+        if pid > 0:
+            _wait_for_need(link, ours, usual)
         os.close(ours)
 
 
-def _wait_for_need(link: socket.socket, spare: int) -> int:
+def _wait_for_need(link: socket.socket, spare: int, usual: midwife.Usual) -> None:
     """Until another spare is needed: the one there is has its box running (or died), so that
     forking does not take the processor from a start; or the next launch is waiting already.
 
-    Returns the first host id of the box that the spare was taken for, 0: it has none.
+    Notes what the spare says of the next box.
     """
-    word, _, base = os.read(spare, 32).partition(b" ")
-    if word != b"taken":
-        return 0
+    from boxy_core import wirejson
+
+    if not (base := os.read(spare, 16)):
+        return
+    usual.base = int(base)
     poll = select.poll()
     poll.register(link, select.POLLIN)
     poll.register(spare, select.POLLIN)
-    poll.poll(_PATIENCE)
-    return int(base)
+    found = poll.poll()
+    if any(fd == spare for fd, _ in found) and (recipe := os.read(spare, 1 << 16)):
+        usual.learn(wirejson.loads(recipe))
+        poll.unregister(spare)
+        found = poll.poll(_REST)
+    usual.hurry = any(fd == link.fileno() for fd, _ in found)
 
 
-def _spare(link: socket.socket, zygote: int, likely: list[int]) -> None:
+def _spare(link: socket.socket, zygote: int, usual: midwife.Usual) -> None:
     """A shim that waits for its box, and its child that will make it; both die with the zygote
     until they have one."""
     from boxyd.runtime import midwife, report, shim
@@ -121,7 +132,7 @@ def _spare(link: socket.socket, zygote: int, likely: list[int]) -> None:
         os._exit(1)
     if pid == 0:
         ours.close()
-        midwife.wait_for_box(link, theirs, zygote, likely)
+        midwife.wait_for_box(link, theirs, zygote, usual)
     theirs.close()
     link.close()
     os.close(zygote)

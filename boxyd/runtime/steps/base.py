@@ -178,7 +178,8 @@ class Inside:
 
 @dataclass_transform(kw_only_default=True, eq_default=False)
 class Step:
-    """One step.  A subclass names its values as annotated attributes; `do` is its JSON name."""
+    """One step.  A subclass names its values as annotated attributes; `do` is its JSON name, ""
+    for one that no plan may name."""
 
     do: ClassVar[str] = ""
     joins: ClassVar[bool] = False
@@ -189,7 +190,8 @@ class Step:
         own = [name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind)]
         named = [name for name in own if not name.startswith("_")]
         cls.fields = tuple(dict.fromkeys([*cls.fields, *named]))
-        BY_NAME[cls.do] = cls
+        if cls.do:
+            BY_NAME[cls.do] = cls
 
     if not TYPE_CHECKING:
 
@@ -217,6 +219,21 @@ class Step:
 
     def prepare(self, host: Host) -> None:
         """What is done in the host's namespaces, by the shim.  Raises OSError."""
+
+    def ahead(self) -> bool:
+        """Whether it is the same for every box whose plan has it, so that `apply` can be done
+        before the box is asked for, by a process that has no image and makes no file."""
+        return False
+
+    def prepared(self) -> dict[str, Any]:
+        """What `prepare` keeps, for a process that was there before; in it every int is a
+        descriptor."""
+        return {name: value for name, value in vars(self).items() if name[0] == "_"}
+
+    def take_over(self, prepared: dict[str, Any]) -> None:
+        """Keep what another process's step of the same kind had prepared."""
+        for name, value in prepared.items():
+            setattr(self, name, value)
 
     def apply(self, inside: Inside) -> None:
         """What is done in the box's namespaces, by its first process.  Raises OSError."""

@@ -62,6 +62,10 @@ class Sysfs(Step):
         how = ", read-only" if self.read_only else ", writable for who may"
         return "show " + ("the host's /sys" if self.shared else "a /sys of its own") + how
 
+    def ahead(self) -> bool:
+        """Unless it is the host's."""
+        return not self.shared
+
     def apply(self, inside: Inside) -> None:
         """Mount or copy it."""
         flags = QUIET | (sys_.MOUNT_ATTR_RDONLY if self.read_only else 0)
@@ -199,6 +203,10 @@ class Mask(Step):
             f"hide {len(self.paths)} places that tell of the host: {', '.join(self.paths[:3])} ..."
         )
 
+    def ahead(self) -> bool:
+        """If all is below /sys: a /proc is mounted by a process of its box."""
+        return all(path.startswith("/sys/") for path in self.paths)
+
     def apply(self, inside: Inside) -> None:
         """Cover each: a folder by an empty one, a file by the box's null device.
 
@@ -206,14 +214,15 @@ class Mask(Step):
         was checked, and below them are the kernel's names alone; so nothing in the image can
         make it cover the wrong thing (CVE-2025-31133).
         """
-        tops = {top: _top(inside, top) for top in ("/proc", "/sys")}
         covers = _Covers(_null(inside))
-        for path in self.paths:
-            top = path[: path.index("/", 1)]
-            covers.put(tops[top], path[len(top) + 1 :], folder=top == "/sys")
+        for top in ("/proc", "/sys"):
+            below = [path[len(top) + 1 :] for path in self.paths if path.startswith(top + "/")]
+            if below:
+                fd = _top(inside, top)
+                for path in below:
+                    covers.put(fd, path, folder=top == "/sys")
+                os.close(fd)
         covers.close()
-        for fd in tops.values():
-            os.close(fd)
 
 
 def _null(inside: Inside) -> int:
@@ -268,7 +277,7 @@ class _Covers:
         if self._models[folder] >= 0:
             return sys_.open_tree("", directory=self._models[folder])
         flags = QUIET | sys_.MOUNT_ATTR_RDONLY
-        return new_filesystem("tmpfs", flags, size="0", nr_inodes="1")
+        return new_filesystem("tmpfs", flags, size="0", nr_inodes="1", uid="0", gid="0")
 
     def _used(self, folder: bool) -> None:
         cover, self._spare[folder] = self._spare[folder], -1
@@ -338,6 +347,10 @@ class Loopback(Step):
     def describe(self) -> str:
         """One line for a learner."""
         return "bring up the loopback of a network namespace of its own"
+
+    def ahead(self) -> bool:
+        """Always."""
+        return True
 
     def apply(self, inside: Inside) -> None:
         """Set IFF_UP (netdevice(7))."""

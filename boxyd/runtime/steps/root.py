@@ -10,6 +10,7 @@ from boxyd.runtime import devices, quota, share, stage
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.steps.base import Host, Inside, Step, new_filesystem
 
+SHM = "/dev/shm"
 STAGE = "/dev"
 """Where the new root stands until it becomes `/`: a folder that every host lets anyone enter.
 Only the box's own mount namespace sees it there."""
@@ -108,6 +109,10 @@ class Dev(Step):
         names = ", ".join(name for name, _, _ in stage.DEVICES)
         more = "".join(f", the host's {source}" for source, _ in self.devices)
         return f"make a /dev with nothing but {names}{more} and the usual links"
+
+    def ahead(self) -> bool:
+        """If it has none of the host's devices."""
+        return not (self.devices or self.whole)
 
     def prepare(self, host: Host) -> None:
         """Make it as the host's root, who alone may make device nodes."""
@@ -230,13 +235,17 @@ class Tmpfs(Step):
         how = ", read-only" if self.read_only else ""
         return f"mount {amount} at {self.target}{how}"
 
+    def ahead(self) -> bool:
+        """If no image can have led its place elsewhere."""
+        return self.target == SHM
+
     def apply(self, inside: Inside) -> None:
         """Mount it; the image may have led its place elsewhere, but not out of the box."""
         flags = sys_.MOUNT_ATTR_NOSUID | sys_.MOUNT_ATTR_NODEV
         flags |= 0 if self.exec else sys_.MOUNT_ATTR_NOEXEC
         flags |= sys_.MOUNT_ATTR_RDONLY if self.read_only else 0
         options = {"size": str(self.size)} if self.size else {}
-        mount = new_filesystem("tmpfs", flags, mode=self.mode, **options)
+        mount = new_filesystem("tmpfs", flags, mode=self.mode, uid="0", gid="0", **options)
         inside.attach_users(mount, self.target, folder=True)
 
 

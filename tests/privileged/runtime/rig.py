@@ -10,6 +10,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from boxy_core import protocol
 from boxy_core.models import Box, BoxSpec, ExitInfo, Image, Limits, Mount
 from boxy_core.paths import Paths
@@ -18,6 +20,7 @@ from boxyd.cgroup import detect
 from boxyd.cgroup.interface import Cgroup
 from boxyd.launcher import Launcher, ShimLink
 from tests.conftest import Workspace
+from tests.support.waiting import eventually_async
 
 SECONDS = 60.0
 
@@ -129,10 +132,21 @@ class Rig:
         ours, theirs = socket.socketpair()
         client = Client(ours)
         self.clients.append(client)
+        how.setdefault("following", self.following)
         with theirs:
             link = await self.launcher.launch(made, theirs.fileno(), **how)
         self.links.append(link)
         return link, client
+
+    @property
+    def following(self) -> int:
+        """The first id of the box that is planned next."""
+        return ids.allocate(self.bases)
+
+    async def cradle(self) -> int:
+        """The process that waits to become the next box's first: its pid, once there is one."""
+        await eventually_async(lambda: _cradles(self.launcher.pid))
+        return _cradles(self.launcher.pid)[0]
 
     async def run(self, *args: str, **spec: Any) -> tuple[ExitInfo, Client]:
         """Run a command in a new box, to its end."""
@@ -142,7 +156,8 @@ class Rig:
 
     async def detached(self, *args: str, **spec: Any) -> ShimLink:
         """Run a command in a new box without a client."""
-        link = await self.launcher.launch(self.plan(*args, **spec))
+        made = self.plan(*args, **spec)
+        link = await self.launcher.launch(made, following=self.following)
         self.links.append(link)
         return link
 
@@ -178,6 +193,26 @@ class Rig:
         await self.launcher.close()
         for group in self.groups:
             await asyncio.to_thread(group.remove)
+
+
+def _cradles(zygote: int) -> list[int]:
+    """Those of a zygote's spares that have all they wait with: the host's tree is gone for them."""
+    found = []
+    for spare in psutil.Process(zygote).children():
+        with contextlib.suppress(psutil.Error, OSError, IndexError):
+            found += [
+                child.pid
+                for child in spare.children()
+                if "(cradle)" in child.cmdline()[0] and _root(child.pid) == "tmpfs"
+            ]
+    return found
+
+
+def _root(pid: int) -> str:
+    """What kind of file system the process has as its root."""
+    lines = Path(f"/proc/{pid}/mountinfo").read_text().splitlines()
+    kinds = [line.partition(" - ")[2] for line in lines if line.split()[4] == "/"]
+    return kinds[-1].split()[0] if kinds else ""
 
 
 def alive(pid: int) -> bool:

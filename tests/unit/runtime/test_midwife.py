@@ -16,6 +16,8 @@ def test_a_host_without_user_namespaces_makes_none_ahead(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(stage, "Ahead", refused)
     try:
-        assert midwife.warm_up([1 << 30]) == {}
+        ahead = midwife.warm_up(midwife.Usual(1 << 30, {"namespaces": ["user"], "steps": []}))
+        assert not ahead.spaces
+        assert ahead.cradle is None
     finally:
         gc.enable()

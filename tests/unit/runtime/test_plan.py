@@ -63,7 +63,7 @@ def test_the_steps_come_in_the_order_that_the_kernel_needs() -> None:
     assert names(build(tty=True, read_only=True, mounts=[Mount(source="/s", target="/t")])) == [
         "overlay", "proc", "sysfs", "dev", "devpts", "tmpfs", "mqueue", "cgroupfs",
         "tmpfs", "tmpfs", "tmpfs", "share", "file", "file", "file", "console", "loopback",
-        "sysctl", "hostname", "mask", "readonly", "readonly_root", "pivot", "keyring",
+        "sysctl", "hostname", "mask", "mask", "readonly", "readonly_root", "pivot", "keyring",
         "capabilities", "user", "no_new_privs", "seccomp",
     ]  # fmt: skip
 

@@ -1,0 +1,242 @@
+"""The cradle: what a box is born into, made before anyone asks for it.
+
+Most of a start is the kernel's work for things that are the same for every box: namespaces, a
+/sys, a /dev with its terminals and shared memory, the places of /sys that are covered.  So a
+midwife makes a process ahead, in new namespaces whose ids are those that the next box most
+likely gets; the process makes all that, leaves the host's tree, and waits.  A launch message
+whose plan wants exactly this is handed to it; any other box is made the long way.
+
+At the launch it goes on as the box's first process (`syscalls.go_on`): born into the box's pid
+namespace and cgroup, but in the same memory, so that not one page has to be copied.  What is
+left of the old process sleeps and may never run again: it is stopped as soon as the new one is
+there, and killed when the command runs.
+
+Constraints: until it is the box's, it is the host's root without a user of its own there (a v2
+cgroup lets only the host's root be born into it), so it makes files nowhere; it holds nothing
+of the host's, or a disk could not be unmounted while a box is waited for; single-threaded.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+import socket
+
+from boxy_core import wirejson
+from boxyd.runtime import birth, command, init, report, stage
+from boxyd.runtime import syscalls as sys_
+from boxyd.runtime.steps import Inside, Step, from_json
+from boxyd.runtime.steps.root import STAGE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+MOST = 240
+"""descriptors that one message can carry (SCM_MAX_FD is 253)"""
+NEEDED = {"user", "mount", "net"}
+_TREES = ("/sys", "/dev")
+
+
+def recipe_of(plan: dict[str, Any], steps: Sequence[Step]) -> dict[str, Any] | None:
+    """What of this plan could be made ahead for a next one like it; None: too little."""
+    made = [data for data, step in zip(plan["steps"], steps, strict=True) if step.ahead()]
+    names = plan["namespaces"]
+    usual = NEEDED.issubset(names) and "time" not in names and not plan["join"]
+    if not usual or not {"sysfs", "dev"}.issubset(step["do"] for step in made):
+        return None
+    return {"namespaces": names, "steps": made}
+
+
+class Cradle:
+    """One that waits, seen by the midwife.  Raises OSError where it cannot be made."""
+
+    def __init__(self, recipe: dict[str, Any], base: int, dev: int) -> None:
+        """`dev` is closed."""
+        self.recipe = recipe
+        self.id_map = [[0, base, stage.IDS]]
+        self.pid = self._pidfd = -1
+        self._sock, theirs = report.pair()
+        flags = sys_.CLONE_PARENT
+        for name in recipe["namespaces"]:
+            if name not in {"cgroup", "pid"}:
+                flags |= sys_.NAMESPACES[name]
+        made = [stage.scaffold(base), sys_.open_tree("/proc"), dev]
+        try:
+            self.pid, self._pidfd = sys_.clone3(flags, exit_signal=0)
+            if self.pid == 0:
+                self._sock.close()
+                _lie_in_wait(theirs, recipe, made)
+            theirs.close()
+            stage.write_maps(self.pid, f"0 {base} {stage.IDS}\n")
+            self._sock.settimeout(report.TIMEOUT)
+            self._sock.send(b"mapped")
+            if self._sock.recv(16) != b"ready":
+                raise OSError(0, "nothing could be made ahead")
+        except OSError:
+            self.close()
+            raise
+        finally:
+            theirs.close()
+            for fd in made:
+                os.close(fd)
+
+    def fits(self, plan: dict[str, Any], steps: Sequence[Step]) -> bool:
+        """Whether the box that is asked for is one that can be born here."""
+        return plan["id_map"] == self.id_map and recipe_of(plan, steps) == self.recipe
+
+    def offer(self, message: bytes) -> None:
+        """Show it the launch message, so that it reads the plan while we prepare."""
+        try:
+            self._sock.send(message)
+        except OSError:
+            return  # `bear` finds out
+
+    def bear(
+        self, steps: Sequence[Step], stdio: list[int], tasks: list[int], cgroup: birth.Cgroup
+    ) -> tuple[int, socket.socket, bool]:
+        """Have the first process born, with what was prepared for `steps`: its pidfd, our end of
+        its socket, whether it must be moved into its cgroup.  Raises OSError; then there is none.
+        """
+        into = cgroup.open_into()
+        fds: list[int] = []
+        try:
+            parcel = _packed([[s.prepared() for s in steps], stdio, tasks, into], fds)
+            if len(fds) > MOST:
+                raise OSError(0, "more descriptors than fit into one message")
+            report.send(self._sock, marshal.dumps(parcel), fds)
+        finally:
+            if into >= 0:
+                os.close(into)
+        word, born = report.receive(self._sock)
+        if word[:4] != b"born" or len(born) != 2:
+            raise OSError(0, "the process that was made ahead died")
+        signal.pidfd_send_signal(self._pidfd, signal.SIGSTOP)
+        sync = socket.socket(fileno=born[1])
+        sync.send(b"alone")
+        return born[0], sync, word == b"born, move"
+
+    def close(self) -> None:
+        """End what is left of the process; our parent, whose child it is, waits for it."""
+        if self._pidfd >= 0:
+            birth.kill(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        self._sock.close()
+
+
+# ------------------------------------------------------------------------ inside
+
+
+class _Trees(Step):
+    """What was made ahead is put where the box has it: a step of no plan's."""
+
+    def __init__(self, inside: Inside) -> None:
+        self.do = "ahead"  # type: ignore[misc]
+        self._trees = [(path, inside.open(path)) for path in _TREES]
+
+    def apply(self, inside: Inside) -> None:
+        """Move each with all that is mounted on it."""
+        for path, mount in self._trees:
+            inside.attach_own(mount, path)
+
+
+def _lie_in_wait(sock: socket.socket, recipe: dict[str, Any], mounts: list[int]) -> NoReturn:
+    """Make what the recipe says, wait for a launch, become the box."""
+    try:
+        sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
+        sys_.set_title("boxy-shim (cradle)")
+        if sock.recv(16) == b"mapped":
+            trees = _make(recipe, *mounts)
+            sock.send(b"ready")
+            _be_born(sock, trees)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, the midwife must hear of it
+        report.fail(sock, "cradle", error)
+    os._exit(0)
+
+
+def _make(recipe: dict[str, Any], tree: int, proc: int, dev: int) -> _Trees:
+    """Take the steps of the recipe on a tree of our own, and let the host's go.
+
+    Only its /proc stays until the box has one: the kernel lets nobody see a process list who
+    has not seen one before.
+    """
+    sys_.prctl(sys_.PR_SET_DUMPABLE, 0)
+    os.umask(0o022)
+    inside = Inside(terminal=False)
+    sys_.make_private("/")
+    sys_.move_mount(tree, STAGE)
+    os.chdir(STAGE)
+    sys_.move_mount(proc, "proc")
+    inside.root = os.open("ahead", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for data in recipe["steps"]:
+        step = from_json(data)
+        if step.do == "dev":
+            step.take_over({"_mount": dev})
+        step.apply(inside)
+    command.forget_imports()
+    sys_.pivot_root(".", ".")
+    sys_.umount(".")
+    os.chdir("/")
+    if "pid" in recipe["namespaces"]:
+        sys_.unshare(sys_.CLONE_NEWPID)
+    trees = _Trees(inside)
+    for fd in (tree, proc, dev):
+        os.close(fd)
+    return trees
+
+
+def _be_born(sock: socket.socket, trees: _Trees) -> None:
+    """Read the plan that is offered, wait for what the midwife prepared for it, go on as the
+    box's first process.  Returns where we are not needed."""
+    message, _ = report.receive(sock)
+    if not message:
+        return
+    plan = wirejson.loads(message)["plan"]
+    if not isinstance(plan, dict):
+        return
+    steps = birth.steps_of(plan)
+    parcel, fds = report.receive(sock, size=1 << 18, most=MOST)
+    if not parcel:
+        return
+    prepared, stdio, tasks, into = _unpacked(marshal.loads(parcel), fds)  # noqa: S302 - our midwife made it
+    left = birth.late_of(steps)
+    for step, made in zip(left, prepared, strict=True):
+        step.take_over(made)
+    left.insert(1, trees)  # behind the overlay, with which every plan begins
+    move = birth.Cgroup(plan["cgroup"]).go_on(into)
+    ours, theirs = report.pair()
+    me = os.pidfd_open(os.getpid())
+    report.send(sock, b"born, move" if move else b"born", [me, theirs.fileno()])
+    while ours.recv(16) != b"alone":
+        signal.pause()  # to end now would wake the old process, which is to die with the shim
+    theirs.close()
+    os.close(me)
+    init.main(plan, init.Birth(ours, left, stdio, tasks))
+
+
+def _packed(value: Any, fds: list[int]) -> Any:
+    """`value` with each descriptor, that is each int, replaced by its place in `fds`."""
+    if type(value) is int:
+        if value < 0:
+            return value
+        fds.append(value)
+        return len(fds) - 1
+    if isinstance(value, dict):
+        return {name: _packed(inner, fds) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_packed(inner, fds) for inner in value]
+    return value
+
+
+def _unpacked(value: Any, fds: list[int]) -> Any:
+    """The way back."""
+    if type(value) is int:
+        return fds[value] if value >= 0 else value
+    if isinstance(value, dict):
+        return {name: _unpacked(inner, fds) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_unpacked(inner, fds) for inner in value]
+    return value
