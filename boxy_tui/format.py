@@ -30,10 +30,11 @@ class Column(NamedTuple):
     tail: bool = False
 
 
+IMAGE_WIDTH = 9
 BOX_COLUMNS = (
     Column("", 1),
     Column("NAME", 12, flex=2),
-    Column("IMAGE", 9, flex=2, rank=2, tail=True),
+    Column("IMAGE", IMAGE_WIDTH, flex=2, rank=2, tail=True),
     Column("STATUS", 14),
     Column("CPU", 6, right=True, rank=1),
     Column("MEMORY", 7, right=True, rank=1),
@@ -292,6 +293,18 @@ def fit(columns: Sequence[Column], width: int, gap: int = 2) -> list[tuple[int, 
         extra = spare * columns[i].flex // flex if flex else 0
         widths.append((i, columns[i].width + extra))
     return widths
+
+
+def snug(columns: Sequence[Column], images: Iterable[str]) -> list[Column]:
+    """The columns of boxes, IMAGE no wider than what is in it: a name needs the room more."""
+    longest = max(len("IMAGE"), max(map(len, images), default=0))
+    return [
+        column._replace(width=longest, flex=0)
+        if column.title == "IMAGE" and longest < column.width
+        else column._replace(width=column.width + max(0, IMAGE_WIDTH - longest))
+        if column.title == "NAME" else column
+        for column in columns
+    ]  # fmt: skip
 
 
 def widened(columns: Sequence[Column], names: Iterable[str], width: int) -> list[Column]:

@@ -26,6 +26,7 @@ from boxy_tui.format import (
     box_row,
     image_row,
     plain,
+    snug,
     widened,
 )
 from boxy_tui.screens.first import Banner, BoxTable, Events, FilterField, ImageTable, Tabs
@@ -126,6 +127,8 @@ class MainScreen(Screen[None]):
     def refresh_all(self) -> None:
         """Draw what the state says now."""
         state = self.boxy.state
+        images = {box.image for box in state.boxes.values()}
+        self.boxes.columns = snug(BOX_COLUMNS, map(plain, images))
         self.boxes.show(state.visible(self.needle, self.sort))
         names = [i.name for i in state.images if matches(image_text(i), self.needle)]
         self._fit_images()

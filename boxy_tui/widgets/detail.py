@@ -33,10 +33,11 @@ class Facts(Lines):
 
     def say(self, lines: Sequence[Sequence[Cell]]) -> None:
         """Show these lines, each behind the word that it begins with."""
-        width = max(20, self.size.width - 1)
-        self.facts = lines if not self.size.width else [
-            part for line in lines for part in fold(line, width, 8)
-        ]  # fmt: skip
+        self.facts = lines
+        if self.size.width:
+            folded = [fold(line, max(20, self.size.width - 1), 8) for line in lines]
+            beside = self.screen.has_class("-wide")
+            self.facts = _within(folded, MOST if beside else self.size.height)
         self._take_room()
         self.repaint()
 
@@ -50,6 +51,19 @@ class Facts(Lines):
     def line_cells(self, y: int) -> Sequence[Cell]:
         """One fact a line."""
         return [(" ", ""), *self.facts[y]] if y < len(self.facts) else []
+
+
+def _within(facts: list[list[list[Cell]]], room: int) -> list[list[Cell]]:
+    """The folded facts one below the other; a command that is a whole script is cut so that what
+    comes after it has room too, but is never without a line."""
+    over = sum(map(len, facts)) - room
+    shown = []
+    for fact in facts:
+        if over > 0 and fact[0][0][0].startswith("command") and len(fact) > 1:
+            fact = fact[: max(1, len(fact) - over)]  # noqa: PLW2901
+            fact[-1] = [*fact[-1], ("…", "dim")]
+        shown += fact
+    return shown
 
 
 class Detail(Widget):

@@ -113,6 +113,7 @@ class KeyBar(Lines):
             seen.add((binding.action, binding.description))
             key = spelled(binding.key_display or sign(binding.key))
             hints.append(Hint(key, binding.description, binding.action, self._fits(binding)))
+        hints.sort(key=lambda hint: hint.key == "esc")  # the way out is last, wherever one is
         before = len(arrange(self._hints, self.size.width or 80))
         self._hints = hints
         if len(arrange(hints, self.size.width or 80)) != before:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import ClassVar
 
 from rich.ansi import AnsiDecoder
@@ -22,6 +23,7 @@ from textual.widget import Widget
 
 from boxy_tui.palette import style
 from boxy_tui.terminal.dress import without_palette
+from boxy_tui.widgets.lines import ELLIPSIS
 
 KEPT = 20_000
 SIDE = 8
@@ -58,10 +60,10 @@ class TextView(Widget, can_focus=True):
         Binding("down", "scroll(1)", "Down", show=False),
         Binding("pageup,b", "page(-1)", "Page up", show=False),
         Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("left", "side(-1)", "Left", show=False),
-        Binding("right", "side(1)", "Right", show=False),
         Binding("g,home", "top", "first"),
         Binding("G,end", "bottom", "last"),
+        Binding("left", "side(-1)", "left"),
+        Binding("right", "side(1)", "right"),
     ]
 
     class Moved(Message):
@@ -120,6 +122,9 @@ class TextView(Widget, can_focus=True):
         last = min(len(self.lines), self._top + self.size.height)
         return f"{min(self._top + 1, last)}-{last}/{len(self.lines)}"
 
+    def _in_sight(self) -> list[Line]:
+        return list(islice(self.lines, self._top, self._top + self.size.height))
+
     def _last_top(self) -> int:
         return max(0, len(self.lines) - self.size.height)
 
@@ -140,7 +145,8 @@ class TextView(Widget, can_focus=True):
 
     def action_side(self, by: int) -> None:
         """Go left or right in long lines."""
-        self._left = max(0, self._left + by * SIDE)
+        longest = max((cell_len(line.plain) for line in self._in_sight()), default=0)
+        self._left = max(0, min(self._left + by * SIDE, longest - SIDE))
         self.refresh()
 
     def action_top(self) -> None:
@@ -215,11 +221,18 @@ class TextView(Widget, can_focus=True):
         if self.heads and line.head:
             segments.append(Segment(line.head + " ", style("faint")))
         body = self._body(line, index)
-        strip = Strip(body)
         room = width - sum(cell_len(segment.text) for segment in segments)
-        strip = strip.crop(self._left, self._left + room)
+        strip = self._cut(Strip(body), room)
         whole = Strip([*segments, *strip]).adjust_cell_length(width)
         return whole.apply_style(self.rich_style)
+
+    def _cut(self, strip: Strip, room: int) -> Strip:
+        """What is in sight of a line; where it goes on to a side there stands a sign of it."""
+        more, length = Segment(ELLIPSIS, style("faint")), strip.cell_length
+        before = bool(self._left and length)
+        beyond = length > self._left + room
+        seen = strip.crop(self._left + before, self._left + room - beyond)
+        return Strip([*[more] * before, *seen, *[more] * beyond])
 
     def _body(self, line: Line, index: int) -> Sequence[Segment]:
         text = line.styled().copy()

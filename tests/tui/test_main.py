@@ -11,6 +11,7 @@ from textual.command import CommandList, CommandPalette
 
 from boxy_core.errors import Conflict
 from boxy_core.models import Event, Status
+from boxy_core.models_network import Published
 from boxy_tui import looks, palette
 from boxy_tui.screens.dialogs import ConfirmScreen, HelpScreen
 from boxy_tui.screens.form import FormScreen
@@ -311,6 +312,32 @@ async def test_logs_are_shown_searched_and_left(ui: Console, daemon: FakeDaemon)
     await ui.shows("18:53:00")
     await ui.press("escape", "escape")
     await ui.on(MainScreen)
+
+
+async def test_a_long_line_shows_that_it_goes_on_and_where_it_came_from(
+    ui: Console, daemon: FakeDaemon
+) -> None:
+    line = " ".join(str(n) for n in range(50))
+    daemon.logs[make_box("web").id] = [(1, f"2026-11-26T10:00:00.5Z {line}\n".encode())]
+    await ui.select("web")
+    await ui.press("l")
+    await ui.shows(f" {line[:98]}…", "← left  → right", "t times  esc back")
+    await ui.press("right")
+    await ui.shows(f" …{line[9:106]}…")
+    await ui.press(*["right"] * 20)
+    await ui.shows(f"…{line[-7:]} ")
+    await ui.press("left")
+    await ui.shows(f"…{line[-15:]} ")
+
+
+async def test_a_command_that_is_a_script_leaves_room_for_networks_and_ports(
+    daemon: FakeDaemon,
+) -> None:
+    ports = [Published(box=80, host=8080, address="127.0.0.1", to="10.64.0.2")]
+    script = make_box("aaa", args=["sh", "-c", "echo something long; " * 30])
+    daemon.boxes[script.id] = replace(script, ports=ports)
+    async with console(daemon.path, (130, 40)) as ui:
+        await ui.shows("aaa", "127.0.0.1:8080->80/tcp", "something …")
 
 
 async def test_inspect_shows_the_record(ui: Console) -> None:

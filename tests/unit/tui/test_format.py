@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from boxy_core.models import Image, Limits, Status
+from boxy_core.models import Event, Image, Limits, Status
 from boxy_tui import format as show
 from boxy_tui.palette import style
 from boxy_tui.state import IDLE
@@ -145,3 +145,21 @@ def test_an_image_that_has_only_not_been_made_is_not_broken() -> None:
 def test_a_paused_box_tells_since_when_it_is_paused() -> None:
     box = replace(make_box("web"), status=Status.PAUSED, started=100.0, paused=900.0)
     assert show.status_text(box, 960.0)[0] == "paused 60s"
+
+
+def test_a_name_has_the_room_that_images_leave() -> None:
+    def width(title: str, images: list[str]) -> int:
+        columns = show.snug(show.BOX_COLUMNS, images)
+        widths = dict(show.fit(columns, 75))
+        return widths[[column.title for column in columns].index(title)]
+
+    assert width("NAME", ["host"]) >= width("NAME", ["registry.example/app"]) + 4
+    assert width("IMAGE", ["host"]) == len("IMAGE")
+    assert width("IMAGE", []) == len("IMAGE")
+    assert width("IMAGE", ["registry.example/app"]) >= 9
+
+
+def test_an_event_of_the_daemons_says_that_it_is_the_daemons() -> None:
+    event = Event(cursor=1, time=0.0, type="daemon.started")
+    words = "".join(text for text, _ in show.event_line(event, "10:00:00"))
+    assert words.split() == ["10:00:00", "started", "daemon"]
