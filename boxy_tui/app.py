@@ -33,6 +33,7 @@ from boxy_tui.errands import Errands
 from boxy_tui.feed import Feed
 from boxy_tui.format import plain, status_text
 from boxy_tui.hangup import end_with_terminal
+from boxy_tui.later import later
 from boxy_tui.panes.link import Target
 from boxy_tui.panes.scheduler import Scheduler
 from boxy_tui.screens.main import MainScreen
@@ -105,7 +106,7 @@ class BoxyApp(App[str], inherit_bindings=False):
 
     def on_mount(self) -> None:
         """First the paint, then the daemon."""
-        self.run_worker(self.feed.run(), name="feed", exit_on_error=True)
+        self.run_worker(later(self.feed.run), name="feed", exit_on_error=True)
         if not self.is_headless:  # who is told to end gives the terminal back as it was
             told = partial(self.exit, None, 128 + signal.SIGTERM)
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told)
@@ -154,7 +155,7 @@ class BoxyApp(App[str], inherit_bindings=False):
     def wants_history(self, box_id: str) -> None:
         """A box was selected: its curves should begin before we came."""
         if self.state.lacks_history(box_id):
-            self.run_worker(self._history(box_id), group="history")
+            self.run_worker(later(self._history, box_id), group="history")
 
     async def _history(self, box_id: str) -> None:
         await asyncio.sleep(LINGER)
@@ -232,7 +233,7 @@ class BoxyApp(App[str], inherit_bindings=False):
 
         def entered(line: str | None) -> None:
             if line:
-                self.run_worker(change(line))
+                self.run_worker(later(change, line))
 
         now = "  ".join(map(port_text, box.ports)) or "none published"
         self.push_screen(
@@ -432,7 +433,7 @@ class BoxyApp(App[str], inherit_bindings=False):
             yield SystemCommand(f"Colour theme: {known.title}", "Kept for the next start", run)
 
     def _run_command(self, action: str) -> None:
-        self.run_worker(self.run_action(action, self.screen))
+        self.run_worker(later(self.run_action, action, self.screen))
 
     def action_quit_hint(self) -> None:
         """ctrl+c does not end the console."""

@@ -14,6 +14,7 @@ from boxy_core.errors import BoxyError
 from boxy_core.models import ALIVE, Box, Image
 from boxy_tui.deeds import PAST
 from boxy_tui.format import plain
+from boxy_tui.later import later
 
 if TYPE_CHECKING:
     from boxy_tui.app import BoxyApp
@@ -28,7 +29,7 @@ class Errands:
     def do(self, verb: str, boxes: Sequence[Box]) -> None:
         """Do it, after a question where something would be lost."""
         if verb not in ("kill", "remove"):
-            self._app.run_worker(self._do(verb, boxes))
+            self._app.run_worker(later(self._do, verb, boxes))
             return
         names = [plain(box.name) for box in boxes]
         what = names[0] if len(names) == 1 else f"{len(names)} boxes"
@@ -66,7 +67,7 @@ class Errands:
 
     def prepare(self, image: Image) -> None:
         """Unpack an image, and say how it goes."""
-        self._app.run_worker(self._prepare(image.name), exclusive=True, group="prepare")
+        self._app.run_worker(later(self._prepare, image.name), exclusive=True, group="prepare")
 
     async def _prepare(self, name: str) -> None:
         said: list[str] = []

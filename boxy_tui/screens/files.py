@@ -23,6 +23,7 @@ from textual.screen import Screen
 from boxy_core.errors import BoxyError, InvalidRequest
 from boxy_core.text import escape_lines
 from boxy_tui.format import Cell, Column, plain, size
+from boxy_tui.later import later
 from boxy_tui.screens.dialogs import AskScreen
 from boxy_tui.screens.reading import Caption, ReadingScreen
 from boxy_tui.widgets.keybar import KeyBar
@@ -88,7 +89,7 @@ class FilesScreen(Screen[None]):
         self._go("/")
 
     def _go(self, path: str, back_to: str = "") -> None:
-        self.run_worker(self._load(path, back_to), exclusive=True, group="load")
+        self.run_worker(later(self._load, path, back_to), exclusive=True, group="load")
 
     async def _load(self, path: str, back_to: str) -> None:
         self.note = "asking …"
@@ -152,7 +153,7 @@ class FilesScreen(Screen[None]):
         if row["kind"] == "file":
             self.boxy.push_screen(FileScreen(self.boxy, self.box_id, path))
         elif row["kind"] in ("folder", "symlink"):
-            self.run_worker(self._enter(path), exclusive=True, group="enter")
+            self.run_worker(later(self._enter, path), exclusive=True, group="enter")
 
     async def _enter(self, path: str) -> None:
         """A symlink is followed: to a folder or to a file."""
@@ -191,7 +192,7 @@ class FilesScreen(Screen[None]):
         def entered(folder: str | None) -> None:
             if folder is not None:
                 goal = os.path.expanduser(folder or here)
-                self.run_worker(self._copy(self._whole(name), goal), group="copy")
+                self.run_worker(later(self._copy, self._whole(name), goal), group="copy")
 
         question = f"Copy {plain(name)} to the folder"
         self.boxy.push_screen(AskScreen(question, here, empty=True), entered)
@@ -275,7 +276,7 @@ class FileScreen(ReadingScreen):
     def on_mount(self) -> None:
         """Ask once."""
         super().on_mount()
-        self.run_worker(self._read(), exclusive=True)
+        self.run_worker(later(self._read), exclusive=True)
 
     async def _read(self) -> None:
         try:
@@ -314,7 +315,7 @@ class ChangesScreen(ReadingScreen):
     def on_mount(self) -> None:
         """Ask once."""
         super().on_mount()
-        self.run_worker(self._read(), exclusive=True)
+        self.run_worker(later(self._read), exclusive=True)
 
     async def _read(self) -> None:
         try:

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.suggester import Suggester, SuggestFromList
 
 from boxy_core.errors import BoxyError
+from boxy_tui.later import later
 from boxy_tui.widgets.fields import Message, Row, Switch
 from boxy_tui.widgets.keybar import KeyBar, sign
 from boxy_tui.wish import FIELDS, SWITCHES, Wish, completion, field_of, read_form
@@ -89,7 +90,7 @@ class FormScreen(ModalScreen[str]):
             self._complain(error)
             return
         self._busy = True
-        self.run_worker(self._run(wish), exclusive=True)
+        self.run_worker(later(self._run, wish), exclusive=True)
 
     def _complain(self, error: BoxyError) -> None:
         """Say it beneath the field that it is about, or below all of them."""

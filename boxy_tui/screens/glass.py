@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from boxy_core import glass
 from boxy_core.errors import BoxyError
 from boxy_tui.format import plain
+from boxy_tui.later import later
 from boxy_tui.screens.reading import ReadingScreen
 from boxy_tui.widgets.textview import Line
 
@@ -38,7 +39,7 @@ class GlassScreen(ReadingScreen):
         self._show()
 
     def _look(self) -> None:
-        self.run_worker(self._read(), exclusive=True)
+        self.run_worker(later(self._read), exclusive=True)
 
     async def _read(self) -> None:
         try:

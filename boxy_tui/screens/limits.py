@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from boxy_core.errors import BoxyError, InvalidRequest
 from boxy_core.models import Box, Limits
 from boxy_core.units import format_cpus, format_size_exact, parse_cpus, parse_size
+from boxy_tui.later import later
 from boxy_tui.widgets.fields import Message, Row
 from boxy_tui.widgets.keybar import KeyBar
 
@@ -171,7 +172,7 @@ class LimitsScreen(ModalScreen[bool]):
         if not wanted:
             self.dismiss(False)
             return
-        self.run_worker(self._change(wanted), exclusive=True)
+        self.run_worker(later(self._change, wanted), exclusive=True)
 
     def _row(self, field: str) -> Row:
         return self.query_one(f"#r-{field}", Row)

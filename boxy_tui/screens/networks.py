@@ -9,6 +9,7 @@ from boxy_core.models import convert
 from boxy_core.models_network import Network
 from boxy_tui.format import plain
 from boxy_tui.format_network import networks_text
+from boxy_tui.later import later
 from boxy_tui.screens.reading import ReadingScreen
 from boxy_tui.widgets.textview import Line
 
@@ -33,7 +34,7 @@ class NetworksScreen(ReadingScreen):
         self.set_interval(EVERY, self._look)
 
     def _look(self) -> None:
-        self.run_worker(self._read(), exclusive=True)
+        self.run_worker(later(self._read), exclusive=True)
 
     async def _read(self) -> None:
         try:

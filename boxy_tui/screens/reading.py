@@ -18,6 +18,7 @@ from boxy_core.errors import BoxyError
 from boxy_core.protocol import STDERR
 from boxy_core.text import LineFilter, escape_lines
 from boxy_tui.format import Cell, plain
+from boxy_tui.later import later
 from boxy_tui.palette import colour
 from boxy_tui.widgets.keybar import KeyBar
 from boxy_tui.widgets.lines import Lines
@@ -153,7 +154,7 @@ class LogsScreen(ReadingScreen):
     def on_mount(self) -> None:
         """Read the log for as long as the screen is there."""
         super().on_mount()
-        self.run_worker(self._read(), exclusive=True)
+        self.run_worker(later(self._read), exclusive=True)
 
     def more(self) -> list[Cell]:
         """Whether it follows."""
@@ -263,7 +264,7 @@ class InspectScreen(ReadingScreen):
     def on_mount(self) -> None:
         """Ask once."""
         super().on_mount()
-        self.run_worker(self._read(), exclusive=True)
+        self.run_worker(later(self._read), exclusive=True)
 
     async def _read(self) -> None:
         try:

@@ -18,6 +18,7 @@ from textual.widgets import Input
 
 from boxy_core.errors import BoxyError
 from boxy_tui.format import Cell, Column, plain, size
+from boxy_tui.later import later
 from boxy_tui.screens.dialogs import AskScreen, ConfirmScreen
 from boxy_tui.screens.reading import Caption
 from boxy_tui.state import matches
@@ -110,7 +111,7 @@ class RegistryScreen(Screen[None]):
     def _ask(self, back_to: str = "") -> None:
         self.trouble, self.asking = None, True
         self._draw()
-        self.run_worker(self._load(self.place, back_to), exclusive=True, group="load")
+        self.run_worker(later(self._load, self.place, back_to), exclusive=True, group="load")
 
     async def _load(self, place: Place, back_to: str) -> None:
         try:
@@ -263,7 +264,7 @@ class RegistryScreen(Screen[None]):
         reference = self.place.reference(key)
         if reference not in self._pulls:
             self._pulls[reference] = "asking"
-            self.run_worker(self._pull(reference), group=f"pull {reference}")
+            self.run_worker(later(self._pull, reference), group=f"pull {reference}")
             self._draw()
 
     async def _pull(self, reference: str) -> None:
@@ -292,7 +293,7 @@ class RegistryScreen(Screen[None]):
 
         def answered(answer: bool | None) -> None:
             if answer:
-                self.run_worker(self._remove(place, key))
+                self.run_worker(later(self._remove, place, key))
 
         question = f"Remove {plain(reference)} at the registry?"
         detail = ["Nobody can pull it by this name any more; what is here stays here."]

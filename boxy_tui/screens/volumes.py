@@ -13,6 +13,7 @@ from textual.screen import Screen
 
 from boxy_core.errors import BoxyError
 from boxy_tui.format import Cell, Column, plain, size
+from boxy_tui.later import later
 from boxy_tui.screens.dialogs import ConfirmScreen
 from boxy_tui.screens.reading import Caption
 from boxy_tui.widgets.keybar import KeyBar
@@ -70,7 +71,7 @@ class VolumesScreen(Screen[None]):
 
     def action_reload(self) -> None:
         """Measure them again."""
-        self.run_worker(self._load(), exclusive=True, group="load")
+        self.run_worker(later(self._load), exclusive=True, group="load")
 
     async def _load(self) -> None:
         try:
@@ -112,7 +113,7 @@ class VolumesScreen(Screen[None]):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.run_worker(self._do("DELETE", f"/volumes/{name}"))
+                self.run_worker(later(self._do, "DELETE", f"/volumes/{name}"))
 
         detail = ["Its files are lost."]
         self.boxy.push_screen(
@@ -124,7 +125,7 @@ class VolumesScreen(Screen[None]):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.run_worker(self._do("POST", "/volumes/prune"))
+                self.run_worker(later(self._do, "POST", "/volumes/prune"))
 
         loose = [n for n, v in self.rows.items() if v.get("anonymous") and not v.get("boxes")]
         detail = [f"{len(loose)} of them; their files are lost."]
