@@ -13,6 +13,7 @@ PYTHON  ?=
 BIN      := $(abspath $(VENV))/bin
 PACKAGES := boxy_core boxyd boxy_cli boxy_tui boxy_registry
 SOURCES  := $(shell find -L $(PACKAGES) -name '*.py' 2>/dev/null)
+TESTS    := $(shell find tests -name '*.py' 2>/dev/null)
 CHECKED  := $(PACKAGES) tests benchmarks
 FIND_PYTHON := PYTHON='$(PYTHON)' scripts/find-python
 PIP      := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -22,8 +23,9 @@ MADE     := $(VENV)/.made
 RUNNABLE := $(VENV)/.installed
 TESTABLE := $(VENV)/.installed-for-tests
 COMPILED := $(VENV)/.compiled
+COLLECTED := $(VENV)/.tests-collected
 
-.PHONY: docs help run check lint test unit test-cgroup2 registry-clients soak power-cut bench install uninstall clean
+.PHONY: docs help run check lint test compiled-tests unit test-cgroup2 registry-clients soak power-cut bench install uninstall clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
@@ -66,6 +68,13 @@ $(TESTABLE): $(RUNNABLE)
 $(COMPILED): $(RUNNABLE) $(SOURCES)
 	@$(BIN)/python -m compileall -q $(PACKAGES)
 	@$(BIN)/python packaging/quicken
+	@touch $@
+
+# pytest writes its own compiled files, with more in each assertion, when it collects.
+compiled-tests: $(COLLECTED)
+
+$(COLLECTED): $(TESTABLE) $(TESTS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --collect-only -qq >/dev/null
 	@touch $@
 
 # ------------------------------------------------------------------ checks
