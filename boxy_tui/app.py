@@ -6,7 +6,6 @@ imported late.  The console decides nothing: leaving it, or killing it, leaves e
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import signal
@@ -28,6 +27,7 @@ from boxy_core.errors import BoxyError
 from boxy_core.models import ALIVE, Box, Image
 from boxy_core.paths import client_paths
 from boxy_tui import driver, looks, palette, signs
+from boxy_tui.arguments import parse
 from boxy_tui.deeds import Deeds
 from boxy_tui.errands import Errands
 from boxy_tui.feed import Feed
@@ -444,27 +444,6 @@ class BoxyApp(App[str], inherit_bindings=False):
         alive = sum(box.status in ALIVE for box in self.state.boxes.values())
         boxes = "1 box goes" if alive == 1 else f"{alive} boxes go"
         self.exit(f"{boxes} on running; boxy-tui shows them again." if alive else "")
-
-
-def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="boxy-tui", description="The console of Boxy: boxes, live.", allow_abbrev=False
-    )
-    parser.add_argument("--socket", help="the daemon's socket (BOXY_SOCKET)")
-    parser.add_argument("--run", help="the daemon's run folder, where its socket is (BOXY_RUN)")
-    parser.add_argument(
-        "--theme",
-        choices=list(palette.PALETTES),
-        default="",
-        help="colours; T in the console changes and keeps them (BOXY_THEME)",
-    )
-    parser.add_argument("--replay", metavar="FILE", help="play a recording, then end")
-    parser.add_argument("--screenshot", metavar="FILE", help="draw once into an SVG file, and end")
-    parser.add_argument(
-        "--size", default="120x36", help="columns and lines of the screenshot (120x36)"
-    )
-    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -175,9 +175,9 @@ def daemon_page() -> Page:
 
 def console_page() -> Page:
     """boxy-tui(1), with every key."""
-    from boxy_tui import app
+    from boxy_tui import arguments
 
-    page = program_page(1, parser_of(lambda: app.parse([])), "the live console of Boxy")
+    page = program_page(1, parser_of(lambda: arguments.parse([])), "the live console of Boxy")
     page.heading("Keys")
     rows = (line.strip("| ").split(" | ") for line in as_markdown().splitlines() if "| `" in line)
     page.terms((row[0].replace("`", ""), row[1].replace("`", "")) for row in rows if len(row) > 1)

@@ -1,6 +1,7 @@
 """The first screen: the tables of boxes and images, and the selected box's figures.
 
-    first.py   its parts: the tables with their keys, the tabs, the banner, the events
+    first.py        its parts: the tables with their keys, the tabs, the banner, the events
+    first_words.py  what it says where there is nothing to show, and when the daemon is lost
 
 Constraint: reads the State and asks the application for deeds; draws on `refresh_all`, which the
 application calls when something has changed, never by a timer of its own.
@@ -30,10 +31,11 @@ from boxy_tui.format import (
     widened,
 )
 from boxy_tui.screens.first import Banner, BoxTable, Events, FilterField, ImageTable, Tabs
+from boxy_tui.screens.first_words import no_boxes, no_images, trouble
 from boxy_tui.state import Link, Order, matches
 from boxy_tui.widgets.detail import Detail
 from boxy_tui.widgets.header import Header
-from boxy_tui.widgets.keybar import KeyBar, sign
+from boxy_tui.widgets.keybar import KeyBar
 from boxy_tui.widgets.table import Table
 
 if TYPE_CHECKING:
@@ -135,7 +137,7 @@ class MainScreen(Screen[None]):
         self.images.show(names)
         if self.images.display:
             self._show_image()
-        self.query_one(Banner).say(self._trouble())
+        self.query_one(Banner).say(trouble(state))
         self._draw_tabs()
         self.query_one(Header).repaint()
         self.query_one(Detail).tick()
@@ -162,32 +164,10 @@ class MainScreen(Screen[None]):
         return next((image for image in self.boxy.state.images if image.name == name), None)
 
     def _no_boxes(self) -> Sequence[Sequence[Cell]]:
-        if self.needle:
-            return self._no_match("box")
-        if self.boxy.state.link is not Link.LIVE:
-            return []
-        return [
-            [("   There are no boxes yet.", "text")],
-            [],
-            [("   n", "key"), ("  runs a new one", "dim")],
-            [(f"   {sign('tab')}", "key"), ("  shows the images", "dim")],
-            [("   ?", "key"), ("  explains everything", "dim")],
-        ]
-
-    def _no_match(self, what: str) -> Sequence[Sequence[Cell]]:
-        words = f"   no {what} matches the filter · "
-        return [[(words, "dim"), ("esc", "key"), (" clears it", "dim")]]
+        return no_boxes(filtered=bool(self.needle), live=self.boxy.state.link is Link.LIVE)
 
     def _no_images(self) -> Sequence[Sequence[Cell]]:
-        if self.needle:
-            return self._no_match("image")
-        return [
-            [
-                ("   no image; put a folder with an image.json on the registry path, or ", "dim"),
-                ("b", "key"),
-                (" pulls one", "dim"),
-            ]
-        ]
+        return no_images(filtered=bool(self.needle))
 
     def _draw_tabs(self) -> None:
         state, tabs = self.boxy.state, self.query_one(Tabs)
@@ -208,22 +188,6 @@ class MainScreen(Screen[None]):
             cells += [("  row ", "dim"), (place, "text")]
         tabs.cells = cells
         tabs.repaint()
-
-    def _trouble(self) -> list[list[Cell]]:
-        state = self.boxy.state
-        if state.trouble is None or state.link is Link.LIVE:
-            return []
-        hint = plain(state.trouble.hint)
-        rows: list[list[Cell]] = [[(" ✖ ", "bad"), (plain(state.trouble.message), "bright")]]
-        if hint:
-            rows.append([("   ", ""), (hint[:1].upper() + hint[1:], "accent")])
-        if state.ever_live:
-            rows.append([("   Boxes and open panes go on without it. Trying again … ", "dim"),
-                         ("ctrl+r", "key"), (" now", "dim")])  # fmt: skip
-        else:
-            rows.append([("   The console goes on trying; ", "dim"), ("ctrl+r", "key"),
-                         (" tries now, ", "dim"), ("q", "key"), (" leaves.", "dim")])  # fmt: skip
-        return rows
 
     # ---------------------------------------------------------------- what is meant
 
