@@ -74,7 +74,7 @@ $(COMPILED): $(RUNNABLE) $(SOURCES)
 compiled-tests: $(COLLECTED)
 
 $(COLLECTED): $(TESTABLE) $(TESTS)
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --collect-only -qq >/dev/null
+	@exec env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest tests --collect-only -qq >/dev/null
 	@touch $@
 
 # ------------------------------------------------------------------ checks
