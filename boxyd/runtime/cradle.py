@@ -26,7 +26,7 @@ import socket
 from boxy_core import wirejson
 from boxyd.runtime import birth, command, init, report, stage
 from boxyd.runtime import syscalls as sys_
-from boxyd.runtime.steps import Inside, Step, from_json
+from boxyd.runtime.steps import Inside, Mask, Step, from_json, kernel
 from boxyd.runtime.steps.root import STAGE
 
 TYPE_CHECKING = False
@@ -41,13 +41,20 @@ _TREES = ("/sys", "/dev")
 
 
 def recipe_of(plan: dict[str, Any], steps: Sequence[Step]) -> dict[str, Any] | None:
-    """What of this plan could be made ahead for a next one like it; None: too little."""
-    made = [data for data, step in zip(plan["steps"], steps, strict=True) if step.ahead()]
-    names = plan["namespaces"]
+    """What of this plan could be made ahead for a next one like it; None: too little.
+
+    Namespaces, steps, and how many covers of files the other steps will need.
+    """
+    names, made = plan["namespaces"], _made_ahead(plan, steps)
     usual = NEEDED.issubset(names) and "time" not in names and not plan["join"]
     if not usual or not {"sysfs", "dev"}.issubset(step["do"] for step in made):
         return None
-    return {"namespaces": names, "steps": made}
+    masks = [step for step in birth.late_of(steps) if isinstance(step, Mask)]
+    return {"namespaces": names, "steps": made, "covers": sum(mask.files() for mask in masks)}
+
+
+def _made_ahead(plan: dict[str, Any], steps: Sequence[Step]) -> list[dict[str, Any]]:
+    return [data for data, step in zip(plan["steps"], steps, strict=True) if step.ahead()]
 
 
 class Cradle:
@@ -85,7 +92,9 @@ class Cradle:
 
     def fits(self, plan: dict[str, Any], steps: Sequence[Step]) -> bool:
         """Whether the box that is asked for is one that can be born here."""
-        return plan["id_map"] == self.id_map and recipe_of(plan, steps) == self.recipe
+        if plan["id_map"] != self.id_map or plan["namespaces"] != self.recipe["namespaces"]:
+            return False
+        return not plan["join"] and _made_ahead(plan, steps) == list(self.recipe["steps"])
 
     def offer(self, message: bytes) -> None:
         """Show it the launch message, so that it reads the plan while we prepare."""
@@ -133,12 +142,14 @@ class Cradle:
 class _Trees(Step):
     """What was made ahead is put where the box has it: a step of no plan's."""
 
-    def __init__(self, inside: Inside) -> None:
+    def __init__(self, inside: Inside, covers: list[int]) -> None:
         self.do = "ahead"  # type: ignore[misc]
+        self.covers = covers
         self._trees = [(path, inside.open(path)) for path in _TREES]
 
     def apply(self, inside: Inside) -> None:
         """Move each with all that is mounted on it."""
+        inside.covers = self.covers
         for path, mount in self._trees:
             inside.attach_own(mount, path)
 
@@ -182,7 +193,7 @@ def _make(recipe: dict[str, Any], tree: int, proc: int, dev: int) -> _Trees:
     os.chdir("/")
     if "pid" in recipe["namespaces"]:
         sys_.unshare(sys_.CLONE_NEWPID)
-    trees = _Trees(inside)
+    trees = _Trees(inside, kernel.covers(inside, recipe["covers"]))
     for fd in (tree, proc, dev):
         os.close(fd)
     return trees

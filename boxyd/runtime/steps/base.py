@@ -92,6 +92,8 @@ class Inside:
         self.master = -1
         self.slave = -1
         self.devices: dict[str, int] = {}
+        self.covers: list[int] = []
+        """mounts of the null device, to be put over files"""
         self.home = ""
 
     def attach(self, mount: int, path: str, *, folder: bool = True, resolve: int = IN_ROOT) -> None:

@@ -207,6 +207,11 @@ class Mask(Step):
         """If all is below /sys: a /proc is mounted by a process of its box."""
         return all(path.startswith("/sys/") for path in self.paths)
 
+    def files(self) -> int:
+        """How many files there are to cover, as far as the host's /proc tells."""
+        found = [path for path in self.paths if os.path.exists(path)]
+        return sum(not os.path.isdir(path) for path in found)
+
     def apply(self, inside: Inside) -> None:
         """Cover each: a folder by an empty one, a file by the box's null device.
 
@@ -214,7 +219,7 @@ class Mask(Step):
         was checked, and below them are the kernel's names alone; so nothing in the image can
         make it cover the wrong thing (CVE-2025-31133).
         """
-        covers = _Covers(_null(inside))
+        covers = _Covers(_null(inside), inside.covers)
         for top in ("/proc", "/sys"):
             below = [path[len(top) + 1 :] for path in self.paths if path.startswith(top + "/")]
             if below:
@@ -223,6 +228,15 @@ class Mask(Step):
                     covers.put(fd, path, folder=top == "/sys")
                 os.close(fd)
         covers.close()
+
+
+def covers(inside: Inside, count: int) -> list[int]:
+    """So many mounts of the box's null device, for masks to come (`Inside.covers`)."""
+    null = _null(inside)
+    try:
+        return [sys_.open_tree("", directory=null) for _ in range(count)]
+    finally:
+        os.close(null)
 
 
 def _null(inside: Inside) -> int:
@@ -245,11 +259,13 @@ def _top(inside: Inside, path: str) -> int:
 
 class _Covers:
     """Mounts to be put over files and folders: after the first of a kind further ones of that,
-    which cost a third of a new one.  `null` is closed at the end."""
+    which cost a third of a new one.  `null` is closed at the end, of the covers of files that
+    are `made` those that are used."""
 
-    def __init__(self, null: int) -> None:
+    def __init__(self, null: int, made: list[int]) -> None:
         self._models = [null, -1]
         self._spare = [-1, -1]
+        self._made = made
 
     def close(self) -> None:
         """Close what is left."""
@@ -274,6 +290,8 @@ class _Covers:
                 return
 
     def _another(self, folder: bool) -> int:
+        if self._made and not folder:
+            return self._made.pop()
         if self._models[folder] >= 0:
             return sys_.open_tree("", directory=self._models[folder])
         flags = QUIET | sys_.MOUNT_ATTR_RDONLY

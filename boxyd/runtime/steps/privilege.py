@@ -54,6 +54,10 @@ class Capabilities(Step):
             self.keep
         )
 
+    def ahead(self) -> bool:
+        """Always: what it takes is the way back, not what the process has."""
+        return True
+
     def apply(self, inside: Inside) -> None:
         """Bounding set first, while CAP_SETPCAP is still there; SETUID and SETGID stay for
         `user`, which is why the rest is dropped there (capabilities(7))."""
