@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -39,6 +40,16 @@ def hurried(**constants: float) -> list[str]:
         lines.append(f"import {dotted}; {dotted}.{constant} = {value!r}")
     lines += ["from boxyd.main import main", "sys.exit(main())"]
     return ["-c", "\n".join(lines)]
+
+
+@functools.cache
+def boxy_program() -> list[str]:
+    """What runs `boxy`: the installed script, which starts in half of the time, if it is this
+    checkout's."""
+    script = Path(sys.executable).with_name("boxy")
+    if script.is_file() and repr(str(REPOSITORY)) in script.read_text().partition("\ntry:")[0]:
+        return [str(script)]
+    return [sys.executable, "-P", "-m", "boxy_cli.main"]
 
 
 class Daemon:
@@ -220,7 +231,7 @@ class Daemon:
 
     def command(self, *arguments: str) -> list[str]:
         """The argument list that runs `boxy` here; give it `env` as well."""
-        return [sys.executable, "-P", "-m", "boxy_cli.main", *arguments]
+        return [*boxy_program(), *arguments]
 
     def wait_status(self, ref: str, status: str, seconds: float = 45.0) -> dict[str, Any]:
         """Wait until the box's status is `status`; the box."""
