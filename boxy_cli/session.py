@@ -115,8 +115,10 @@ def _finish(ended: Ended, stream: Stream, name: str) -> int:
 
 
 def _notice(text: str) -> None:
+    """A line of our own in the middle of the box's, or behind the `^C` that a terminal echoes."""
+    before = "\n" if posix.isatty(STDERR) else ""
     try:
-        posix.write(STDERR, f"boxy: {text}\n".encode())
+        posix.write(STDERR, f"{before}boxy: {text}\n".encode())
     except OSError:
         return
 
