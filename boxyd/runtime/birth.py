@@ -211,11 +211,11 @@ def start(
     """
     host = Host(plan["id_map"][0][1] if plan["id_map"] else 0, -1)
     wires.lend(host)
-    host.waits = waits
+    cradle = ahead.cradle_for(plan, steps)
+    host.waits = _waiting(host, cradle, waits)
     running = Running(plan["terminal"])
     running.host = host
     began = time.monotonic()
-    cradle = ahead.cradle_for(plan, steps)
     lent: list[int] = []
     sync: socket.socket | None = None
     try:
@@ -231,8 +231,6 @@ def start(
         if cradle and sync is None:
             _prepare(plan, [step for step in steps if step.ahead()], host, ahead)
         sync = sync or _clone(plan, cgroup, running, (steps, lent, tasks))
-        if host.network >= 0:
-            netns.tell(host.network, running.pid)
         sync.settimeout(report.TIMEOUT)
         sync.send(b"go")
         admitted = time.monotonic()
@@ -258,6 +256,27 @@ def start(
         if sync is not None:
             sync.close()
     return running
+
+
+def _waiting(
+    host: Host, cradle: Cradle | None, waits: Callable[[], None] | None
+) -> Callable[[], None]:
+    """What returns when the cgroup is there.  From then on the daemon has time for the network,
+    which is there already where the process is."""
+
+    def wait() -> None:
+        if waits is not None:
+            waits()
+        if cradle is not None:
+            _tell_network(host, cradle.pid)
+
+    return wait
+
+
+def _tell_network(host: Host, pid: int) -> None:
+    """Have the daemon connect the network of that process, if it is to.  Raises OSError."""
+    if host.network >= 0:
+        netns.tell(host.network, pid)
 
 
 def late_of(steps: Sequence[Step]) -> list[Step]:
@@ -300,6 +319,8 @@ def _bear(
         raise
     except OSError:
         cradle.close()
+        if running.host.network >= 0:  # the daemon's end of it has gone with that process
+            raise
         return None
     running.pid = pid_of(running.pidfd)
     _admit(plan, cgroup, running, move)
@@ -328,6 +349,7 @@ def _clone(
         if "user" in plan["namespaces"]:
             text = "".join(f"{first} {base} {count}\n" for first, base, count in plan["id_map"])
             stage.write_maps(running.pid, text)
+        _tell_network(running.host, running.pid)
     except BaseException:
         ours.close()
         raise
