@@ -22,6 +22,7 @@ import marshal
 import os
 import signal
 import socket
+import time
 
 from boxy_core import wirejson
 from boxyd.runtime import birth, command, init, report, stage
@@ -58,14 +59,15 @@ def _made_ahead(plan: dict[str, Any], steps: Sequence[Step]) -> list[dict[str, A
 
 
 class Cradle:
-    """One that waits, seen by the midwife.  Raises OSError where it cannot be made."""
+    """One that waits, seen by the midwife; where it could not be made, no box fits."""
 
     def __init__(self, recipe: dict[str, Any], base: int, dev: int) -> None:
-        """`dev` is closed."""
+        """`dev` is closed.  Raises OSError if there is no process."""
         self.recipe = recipe
         self.id_map = [[0, base, stage.IDS]]
         self.pid = self._pidfd = -1
         self._sock, theirs = report.pair()
+        self._ready = False
         flags = sys_.CLONE_PARENT
         for name in recipe["namespaces"]:
             if name not in {"cgroup", "pid"}:
@@ -76,23 +78,23 @@ class Cradle:
             if self.pid == 0:
                 self._sock.close()
                 _lie_in_wait(theirs, recipe, made)
-            theirs.close()
-            stage.write_maps(self.pid, f"0 {base} {stage.IDS}\n")
-            self._sock.settimeout(report.TIMEOUT)
-            self._sock.send(b"mapped")
-            if self._sock.recv(16) != b"ready":
-                raise OSError(0, "nothing could be made ahead")
-        except OSError:
-            self.close()
-            raise
         finally:
             theirs.close()
             for fd in made:
                 os.close(fd)
+        try:
+            stage.write_maps(self.pid, f"0 {base} {stage.IDS}\n")
+            self._sock.settimeout(report.TIMEOUT)
+            self._sock.send(b"mapped")
+            self._ready = self._sock.recv(16) == b"ready"
+        except OSError:
+            return  # the next box says what is wrong, in words
 
     def fits(self, plan: dict[str, Any], steps: Sequence[Step]) -> bool:
         """Whether the box that is asked for is one that can be born here."""
-        if plan["id_map"] != self.id_map or plan["namespaces"] != self.recipe["namespaces"]:
+        if not self._ready or plan["id_map"] != self.id_map:
+            return False
+        if plan["namespaces"] != self.recipe["namespaces"]:
             return False
         return not plan["join"] and _made_ahead(plan, steps) == list(self.recipe["steps"])
 
@@ -218,14 +220,29 @@ def _be_born(sock: socket.socket, trees: _Trees) -> None:
         step.take_over(made)
     left.insert(1, trees)  # behind the overlay, with which every plan begins
     move = birth.Cgroup(plan["cgroup"]).go_on(into)
-    ours, theirs = report.pair()
-    me = os.pidfd_open(os.getpid())
-    report.send(sock, b"born, move" if move else b"born", [me, theirs.fileno()])
-    while ours.recv(16) != b"alone":
-        signal.pause()  # to end now would wake the old process, which is to die with the shim
-    theirs.close()
-    os.close(me)
-    init.main(plan, init.Birth(ours, left, stdio, tasks))
+    init.main(plan, init.Birth(_alone(sock, move), left, stdio, tasks))
+
+
+def _alone(sock: socket.socket, move: bool) -> socket.socket:
+    """Tell the midwife that we are born, and wait until what we were cannot run any more: our
+    end of a socket that it has no copy of.
+
+    Whatever goes wrong, we must not end before: that would wake it.  Both end with the shim, and
+    we after so long that there is none any more.
+    """
+    try:
+        sys_.prctl(sys_.PR_SET_PDEATHSIG, signal.SIGKILL)
+        ours, theirs = report.pair()
+        me = os.pidfd_open(os.getpid())
+        report.send(sock, b"born, move" if move else b"born", [me, theirs.fileno()])
+        theirs.close()
+        os.close(me)
+        if ours.recv(16) == b"alone":
+            return ours
+    except BaseException:  # noqa: BLE001, S110 - no error is worth waking it
+        pass
+    time.sleep(2 * report.TIMEOUT)
+    os._exit(125)
 
 
 def _packed(value: Any, fds: list[int]) -> Any:
