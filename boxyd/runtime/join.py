@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import signal
 
-from boxyd.runtime import birth, command, init, report
+from boxyd.runtime import birth, command, init, report, talk
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.steps import Inside, Step, User
 from boxyd.runtime.steps.kernel import open_terminal
@@ -66,7 +66,7 @@ class Joining:
             theirs.close()
             for fd in lent:
                 os.close(fd)
-        self.talk = birth.Talk(ours, cgroup, self.running)
+        self.talk = talk.Talk(ours, cgroup, self.running)
 
     def _make_stdio(self, plan: dict[str, Any], spec: dict[str, Any]) -> list[int]:
         if spec["tty"]:

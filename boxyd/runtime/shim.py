@@ -18,7 +18,7 @@ import time
 
 from boxy_core import wirejson
 from boxy_core.errors import BoxyError, Conflict, InvalidRequest, NotFound, from_wire
-from boxyd.runtime import birth, control, frames, report
+from boxyd.runtime import birth, control, frames, report, talk
 from boxyd.runtime import syscalls as sys_
 from boxyd.runtime.held import Held
 from boxyd.runtime.join import Joining
@@ -94,7 +94,7 @@ class Shim:
             if word[:4] == b"born":
                 self.started = float(word[5:])
                 running.pidfd = fds[0]
-                running.pid = birth.pid_of(running.pidfd)
+                running.pid = talk.pid_of(running.pidfd)
                 for helper in fds[1:]:
                     os.waitid(os.P_PIDFD, helper, os.WEXITED)
                     os.close(helper)
